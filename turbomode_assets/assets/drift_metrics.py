@@ -1,0 +1,68 @@
+"""Monitoring: whether features still look like those the champion learned from."""
+
+import dagster as dg
+import polars as pl
+
+from turbomode_assets.assets.metadata import OWNERS, picture_metadata
+from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
+from turbomode_assets.config.training import LONGEST_SEQUENCE, LONGEST_TRAINING, DriftConfig
+from turbomode_assets.drift import DriftReference, drift_by_session
+from turbomode_assets.reports import psi_picture
+from turbomode_assets.resources.boundary import explained
+from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.resources.stores import ArtifactsResource, MemoryResource
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores import Artifacts, Pinned
+from turbomode_assets.stores.artifacts import DRIFT_REFERENCE
+from turbomode_assets.stores.model_registry import Champion, champions_over
+from turbomode_assets.stores.signal_book import record_drift
+
+
+@dg.asset(
+    group_name="signals",
+    partitions_def=SESSIONS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    code_version="1",
+    kinds={"polars", "duckdb"},
+    owners=OWNERS,
+    ins={"features": dg.AssetIn(partition_mapping=trailing_sessions(LONGEST_SEQUENCE))},
+    deps=[dg.AssetDep("ensemble", partition_mapping=trailing_sessions(LONGEST_TRAINING))],
+)
+@explained
+def drift_metrics(
+    context: dg.AssetExecutionContext,
+    features: Pinned,
+    settings: SettingsResource,
+    memory: MemoryResource,
+    artifacts: ArtifactsResource,
+) -> dg.MaterializeResult[None]:
+    """Population stability of every feature against the champion's frozen reference."""
+    span, files, book = session_span(context), artifacts.open(), memory.open()
+    reigns = champions_over(book, span)
+    drift = _measure(reigns, features.rows, settings.training().drift, files)
+    record_drift(book, drift, span)
+    counts = dict(drift.get_column("verdict").value_counts().iter_rows())
+    metadata = {f"features_{verdict}": counts.get(verdict, 0) for verdict in ("warn", "alert")}
+    vendors = {champion.vendor for champion, _ in reigns}
+    picture = picture_metadata(
+        lambda: psi_picture(drift, vendors=vendors), files.reports, "drift_metrics", span
+    )
+    return dg.MaterializeResult(metadata=metadata | picture)
+
+
+def _measure(
+    reigns: list[tuple[Champion, SessionSpan]],
+    features: pl.DataFrame,
+    config: DriftConfig,
+    artifacts: Artifacts,
+) -> pl.DataFrame:
+    measured = []
+    for champion, reign in reigns:
+        folder = artifacts.model_folder(champion.model_version)
+        reference = DriftReference.load(folder / DRIFT_REFERENCE)
+        measured.append(
+            drift_by_session(reference, features, reign, config).with_columns(
+                model_version=pl.lit(champion.model_version), rows=pl.col("rows").cast(pl.Int32)
+            )
+        )
+    return pl.concat(measured)

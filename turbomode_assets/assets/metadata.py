@@ -1,0 +1,101 @@
+"""What every asset tells the UI: schema, rows, symbols, vendors, a preview and a picture.
+
+A range run repeats its metadata for each partition, so pictures are files; only a short run
+carries its picture inline.
+"""
+
+import base64
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from turbomode_assets.contracts.table import Column, TableContract
+from turbomode_assets.reports import preview_markdown
+from turbomode_assets.resources.io_managers import TABLE_KEY
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores import Pinned
+
+OWNERS = ["team:data-platform"]
+INLINE_PICTURE_SESSIONS = 3
+
+
+def definition_metadata(
+    contract: TableContract, descriptions: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Schema of an asset's table, shown before anything is materialized.
+
+    `descriptions` says more of some columns than the contract does.
+    """
+    more = descriptions or {}
+    columns = [
+        dg.TableColumn(
+            column.name,
+            type=str(column.dtype),
+            description=more.get(column.name, column.description)
+            + (f" [{column.unit}]" if column.unit else ""),
+            constraints=dg.TableColumnConstraints(
+                nullable=column.nullable, other=_constraints(column)
+            ),
+        )
+        for column in contract.columns
+    ]
+    return {
+        TABLE_KEY: contract.name,
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "key": ", ".join(contract.key),
+    }
+
+
+def _constraints(column: Column) -> list[str]:
+    rules = []
+    if column.minimum is not None:
+        rules.append(f">= {column.minimum:g}")
+    if column.exclusive_minimum is not None:
+        rules.append(f"> {column.exclusive_minimum:g}")
+    if column.allowed is not None:
+        rules.append("one of " + ", ".join(column.allowed))
+    return rules
+
+
+def table_metadata(
+    frame: pl.DataFrame,
+    span: SessionSpan | None = None,
+    *,
+    reads: Sequence[Pinned] = (),
+    **more: object,
+) -> dict[str, Any]:
+    """Rows, symbols and vendors of what a run produced, and the tables' versions it read."""
+    facts: dict[str, Any] = {
+        "dagster/partition_row_count" if span else "dagster/row_count": frame.height,
+        "symbols": frame.get_column("symbol").n_unique() if "symbol" in frame.columns else 0,
+        "reads": versions_of(reads),
+        "preview": dg.MetadataValue.md(preview_markdown(frame)),
+    }
+    if span:
+        facts["sessions"] = f"{span} ({len(span.sessions)} sessions)"
+    if "vendor" in frame.columns and frame.height:
+        facts["vendor"] = ", ".join(sorted(frame.get_column("vendor").unique()))
+    return {**facts, **more}
+
+
+def versions_of(reads: Sequence[Pinned]) -> dict[str, int]:
+    """Version of each table that was read."""
+    return {pinned.table: pinned.version for pinned in reads}
+
+
+def picture_metadata(
+    draw: Callable[[], bytes], folder: Path, name: str, span: SessionSpan
+) -> dict[str, Any]:
+    """Draw a picture into `folder`; a run of few sessions shows it inline too."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-{span.first}-{span.last}.png"
+    content = draw()
+    path.write_bytes(content)
+    facts: dict[str, Any] = {"picture_file": dg.MetadataValue.path(str(path))}
+    if len(span.sessions) <= INLINE_PICTURE_SESSIONS:
+        encoded = base64.b64encode(content).decode()
+        facts["picture"] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
+    return facts

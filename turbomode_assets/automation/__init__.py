@@ -1,0 +1,1 @@
+"""Partitions, jobs and schedules."""

@@ -1,0 +1,111 @@
+"""Reading the JSON files, with errors that name file, key, value and remedy."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from turbomode_assets.config.scheduler import SchedulerConfig
+from turbomode_assets.config.section import ConfigurationFile, Section
+from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.config.vendors import VendorsConfig
+from turbomode_assets.contracts.errors import ConfigurationError, first_few
+
+TRAINING_FILE = "turbomode_training_config.json"
+SCHEDULER_FILE = "scheduler_config.json"
+VENDORS_FILE = "vendors.json"
+
+FILES: dict[str, type[ConfigurationFile]] = {
+    TRAINING_FILE: TrainingConfig,
+    SCHEDULER_FILE: SchedulerConfig,
+    VENDORS_FILE: VendorsConfig,
+}
+
+AnyFile = TypeVar("AnyFile", bound=ConfigurationFile)
+
+
+def load_training_config(directory: Path) -> TrainingConfig:
+    """Read the training configuration."""
+    return _load(directory / TRAINING_FILE, TrainingConfig)
+
+
+def load_scheduler_config(directory: Path) -> SchedulerConfig:
+    """Read the schedules."""
+    return _load(directory / SCHEDULER_FILE, SchedulerConfig)
+
+
+def load_vendors_config(directory: Path) -> VendorsConfig:
+    """Read the vendors' settings."""
+    return _load(directory / VENDORS_FILE, VendorsConfig)
+
+
+def load_file(directory: Path, name: str) -> ConfigurationFile:
+    """Read one of `FILES`."""
+    return _load(directory / name, FILES[name])
+
+
+def digest_of(section: Section) -> str:
+    """Return the SHA-256 of a section's canonical JSON: the same rules, the same digest."""
+    canonical = json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _load(path: Path, model: type[AnyFile]) -> AnyFile:
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"configuration file cannot be read: {error}",
+            where=str(path),
+            fix="restore it, or point TURBOMODE_CONFIG_DIR at the folder that holds it",
+        ) from error
+    try:
+        content = json.loads(
+            text, object_pairs_hook=_refuse_repeated_keys, parse_constant=_refuse_constant
+        )
+    except ValueError as error:
+        raise ConfigurationError(
+            f"not valid JSON: {error}", where=str(path), fix="correct the file's syntax"
+        ) from error
+    # The files may name their JSON Schema for editors; it is no setting.
+    if isinstance(content, dict):
+        content.pop("$schema", None)
+    try:
+        # Strict, or "7" would pass for 7 and "yes" for true. Only JSON's own mode reads dates then.
+        return model.model_validate_json(json.dumps(content), strict=True)
+    except ValidationError as error:
+        raise ConfigurationError(_explain(error), where=str(path), fix=_remedy(error)) from error
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    keys = [key for key, _ in pairs]
+    if repeated := {key for key in keys if keys.count(key) > 1}:
+        raise ValueError(f"key given twice: {first_few(sorted(repeated))}")
+    return dict(pairs)
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number that JSON knows")
+
+
+def _explain(error: ValidationError) -> str:
+    complaints = []
+    for detail in error.errors():
+        key = ".".join(str(part) for part in detail["loc"]) or "(whole file)"
+        given = "" if detail["type"] in ("missing", "value_error") else f", got {detail['input']!r}"
+        message = detail["msg"].removeprefix("Value error, ")
+        complaints.append(f"{key}: {message}{given}")
+    return first_few(complaints)
+
+
+def _remedy(error: ValidationError) -> str:
+    kinds = {detail["type"] for detail in error.errors()}
+    if kinds == {"extra_forbidden"}:
+        return "remove the unknown key or correct its spelling"
+    if kinds == {"missing"}:
+        return "add the missing key"
+    if kinds == {"value_error"}:
+        return "change the values so that the rule holds"
+    return "correct the value; the JSON Schema beside the file states types and bounds"

@@ -1,0 +1,1 @@
+"""What rooms agree on: column names, table contracts, errors. No computation beyond checking."""

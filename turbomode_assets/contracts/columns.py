@@ -1,0 +1,23 @@
+"""Column names shared by several tables, so that a rename is one line."""
+
+SYMBOL = "symbol"
+SESSION = "session"
+YEAR = "year"
+
+OPEN = "open"
+HIGH = "high"
+LOW = "low"
+CLOSE = "close"
+VOLUME = "volume"
+DOLLAR_VOLUME = "dollar_volume"
+PRICES = (OPEN, HIGH, LOW, CLOSE)
+
+VENDOR = "vendor"
+ADJUSTMENT = "adjustment"
+SECTOR = "sector"
+
+DECISION_SESSION = "decision_session"
+LABEL = "label"
+
+CLASSES = ("SELL", "HOLD", "BUY")
+"""Label classes in the order of every probability matrix: column 0 is SELL, 1 HOLD, 2 BUY."""

@@ -1,0 +1,145 @@
+"""Assembles the definitions, and refuses to load any that could write the master store."""
+
+import warnings
+from collections.abc import Mapping
+
+import dagster as dg
+
+from turbomode_assets.contracts.errors import ReadOnlyError
+
+with warnings.catch_warnings():
+    # Dagster marks backfill policies as beta, once for every asset.
+    warnings.simplefilter("ignore", dg.BetaWarning)
+    from turbomode_assets.assets import (
+        bars,
+        drift_metrics,
+        ensemble,
+        features,
+        labels,
+        raw_candles,
+        reference,
+        signals,
+    )
+    from turbomode_assets.automation import jobs, schedules
+
+from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
+from turbomode_assets.resources.io_managers import LakeIOManager, MasterReaderIOManager
+from turbomode_assets.resources.master_writer import MasterWriterIOManager
+from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.resources.stores import (
+    ArtifactsResource,
+    LakeResource,
+    MasterReaderResource,
+    MemoryResource,
+    VendorsResource,
+)
+
+INGESTION = frozenset({"raw_candles", "symbol_metadata", "sector_mappings", "splits", "dividends"})
+"""The only assets that may write the master store."""
+
+
+def build(settings: SettingsResource | None = None) -> dg.Definitions:
+    """Assemble the graph; tests hand in the settings that elsewhere come from the environment."""
+    settings = settings or SettingsResource()
+    assets = dg.load_assets_from_modules(
+        [reference, raw_candles, bars, features, labels, ensemble, drift_metrics, signals]
+    )
+    return guarded(
+        dg.Definitions(
+            assets=assets,
+            asset_checks=[features.features_are_healthy],
+            jobs=jobs.JOBS,
+            schedules=[schedules.nightly_schedule(settings.scheduler().nightly)],
+            resources=build_resources(settings),
+            executor=dg.in_process_executor,
+        )
+    )
+
+
+def build_resources(settings: SettingsResource) -> dict[str, object]:
+    """Everything assets are handed, all of one tenant."""
+    master = MasterReaderResource(settings=settings)
+    lake = LakeResource(settings=settings)
+    return {
+        "settings": settings,
+        "master": master,
+        "lake_store": lake,
+        "memory": MemoryResource(settings=settings),
+        "artifacts": ArtifactsResource(settings=settings),
+        "vendors": VendorsResource(settings=settings),
+        "master_reader": MasterReaderIOManager(master=master),
+        MASTER_WRITER_KEY: MasterWriterIOManager(master=master),
+        "lake": LakeIOManager(lake=lake),
+    }
+
+
+def guarded(definitions: dg.Definitions) -> dg.Definitions:
+    """Return the definitions, unless something outside ingestion could write market data.
+
+    Looked at are the resources by what they are (under whatever key, nested or handed to one asset
+    alone), and who asks for the writer's key: assets, checks, jobs of ops, schedules and sensors.
+
+    Raises:
+        ReadOnlyError: naming what could write the master store.
+    """
+    offenders = [
+        *_writers_in(definitions.resources or {}, allowed={MASTER_WRITER_KEY}, owner="resource"),
+        *_assets_that_could_write(definitions),
+        *_others_that_ask_for_the_writer(definitions),
+    ]
+    if offenders:
+        raise ReadOnlyError(
+            f"these could write the master store: {', '.join(offenders)}",
+            where="definitions",
+            fix=f"use the `lake` io manager; only {', '.join(sorted(INGESTION))} may write it",
+        )
+    return definitions
+
+
+def _assets_that_could_write(definitions: dg.Definitions) -> list[str]:
+    offenders = []
+    for asset in definitions.resolve_asset_graph().assets_defs:
+        keys = {key.to_user_string() for key in asset.keys}
+        if not asset.is_executable or (keys and keys <= INGESTION):
+            continue
+        names = ", ".join(sorted(keys)) or asset.op.name
+        bound = {asset.get_io_manager_key_for_asset_key(key) for key in asset.keys}
+        if MASTER_WRITER_KEY in {*asset.required_resource_keys, *bound}:
+            offenders.append(names)
+        own = {
+            key: resource
+            for key, resource in asset.resource_defs.items()
+            if resource is not (definitions.resources or {}).get(key)
+        }
+        offenders += _writers_in(own, allowed=set(), owner=f"resource of {names}")
+    return offenders
+
+
+def _others_that_ask_for_the_writer(definitions: dg.Definitions) -> list[str]:
+    offenders = [
+        f"job {job.name}"
+        for job in definitions.jobs or []
+        if isinstance(job, dg.JobDefinition) and MASTER_WRITER_KEY in job.required_resource_keys
+    ]
+    for automation in [*(definitions.schedules or []), *(definitions.sensors or [])]:
+        if MASTER_WRITER_KEY in getattr(automation, "required_resource_keys", ()):
+            offenders.append(f"{type(automation).__name__} {automation.name}")
+    return offenders
+
+
+def _writers_in(resources: Mapping[str, object], *, allowed: set[str], owner: str) -> list[str]:
+    return [
+        f"{owner} {key}"
+        for key, resource in resources.items()
+        if key not in allowed and _holds_a_writer(resource)
+    ]
+
+
+def _holds_a_writer(resource: object) -> bool:
+    inner = getattr(resource, "configurable_resource_cls", None) or type(resource)
+    if isinstance(resource, MasterWriterIOManager) or (
+        isinstance(inner, type) and issubclass(inner, MasterWriterIOManager)
+    ):
+        return True
+    nested = getattr(resource, "nested_resources", None) or {}
+    return any(_holds_a_writer(each) for each in dict(nested).values())

@@ -1,0 +1,227 @@
+"""A trained ensemble and its folder: native files, and a manifest with the digest of each."""
+
+import datetime as dt
+import hashlib
+import importlib.metadata
+import json
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from pydantic import ValidationError
+
+from turbomode_assets.config.models import ModelsConfig
+from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.contracts.errors import StoreError, first_few
+from turbomode_assets.ensemble.meta_learner import BaseProbabilities, MetaLearner
+from turbomode_assets.models import (
+    BaseModel,
+    Matrix,
+    Probabilities,
+    load_base_models,
+    look_back_sessions,
+)
+
+MANIFEST_FILE = "manifest.json"
+META_LEARNER_FILE = "meta_learner.json"
+OUT_OF_SAMPLE_FILE = "out_of_sample.parquet"
+_LIBRARIES = ("lightgbm", "numpy", "polars", "safetensors", "scikit-learn", "torch")
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Eight fitted base models, their meta-learner, and all that prediction needs to know.
+
+    `families` maps each of `columns` to its family; `configuration` is the training configuration
+    as JSON; `metrics` is what `train_ensemble` measured; `out_of_sample` holds the probabilities
+    behind the ensemble's metrics: symbol, decision_session, session, label, exit_reason, p_sell,
+    p_hold, p_buy.
+    """
+
+    models: Mapping[str, BaseModel]
+    meta_learner: MetaLearner
+    columns: tuple[str, ...]
+    families: Mapping[str, str]
+    as_of: dt.date
+    configuration: Mapping[str, Any]
+    metrics: Mapping[str, Any]
+    out_of_sample: pl.DataFrame
+
+    @property
+    def config(self) -> TrainingConfig:
+        """The training configuration that the ensemble was made with.
+
+        Raises:
+            StoreError: it was written for a version whose rules differ from this one's.
+        """
+        try:
+            return TrainingConfig.model_validate(self.configuration)
+        except ValidationError as error:
+            raise _other_rules(str(self.as_of), error) from error
+
+    @property
+    def look_back_sessions(self) -> int:
+        """Sessions of features before a prediction that some model reads."""
+        return look_back_sessions(ModelsConfig.model_validate(self.configuration["models"]))
+
+    def base_probabilities(self, matrix: Matrix) -> BaseProbabilities:
+        """Probabilities [rows, models, classes] of the base models, in the order of `models`."""
+        return np.stack([model.predict_proba(matrix) for model in self.models.values()], axis=1)
+
+    def predict_proba(self, matrix: Matrix) -> Probabilities:
+        """Probabilities [rows, classes] in the order of CLASSES.
+
+        Raises:
+            ContractError: the matrix has other columns than `columns`, or another order.
+        """
+        return self.meta_learner.predict_proba(self.base_probabilities(matrix))
+
+    def save(self, directory: Path) -> None:
+        """Write the ensemble as this folder, wholly or not at all.
+
+        A folder that already holds exactly this ensemble, or a damaged one, is as good as none.
+
+        Raises:
+            StoreError: the folder holds another ensemble.
+        """
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        partial = directory.with_name(f".{directory.name}.partial-{uuid.uuid4().hex}")
+        try:
+            self._write(partial)
+            _put_in_place(partial, directory)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+    def _write(self, directory: Path) -> None:
+        directory.mkdir()
+        for name, model in self.models.items():
+            (directory / name).mkdir()
+            model.save(directory / name)
+        _write_json(directory / META_LEARNER_FILE, self.meta_learner.to_json())
+        self.out_of_sample.write_parquet(directory / OUT_OF_SAMPLE_FILE)
+        manifest = {
+            "as_of": self.as_of.isoformat(),
+            "columns": list(self.columns),
+            "families": [self.families[name] for name in self.columns],
+            "models": list(self.models),
+            "config": dict(self.configuration),
+            "metrics": dict(self.metrics),
+            "libraries": _libraries(),
+            "files": _digests(directory),
+        }
+        _write_json(directory / MANIFEST_FILE, manifest | {"sha256": _digest_of_json(manifest)})
+
+
+def load_ensemble(directory: Path) -> Ensemble:
+    """Read an ensemble that `Ensemble.save` wrote, after checking every file's digest.
+
+    Raises:
+        StoreError: a file is missing, altered or unreadable, or the stored configuration of the
+            models is not one that this version knows.
+    """
+    manifest = _verified_manifest(directory)
+    try:
+        models_config = ModelsConfig.model_validate(manifest["config"]["models"])
+    except ValidationError as error:
+        raise _other_rules(str(directory), error) from error
+    meta = json.loads((directory / META_LEARNER_FILE).read_text(encoding="utf-8"))
+    columns = tuple(manifest["columns"])
+    return Ensemble(
+        models=load_base_models(directory, models_config),
+        meta_learner=MetaLearner.from_json(meta),
+        columns=columns,
+        families=dict(zip(columns, manifest["families"], strict=True)),
+        as_of=dt.date.fromisoformat(manifest["as_of"]),
+        configuration=manifest["config"],
+        metrics=manifest["metrics"],
+        out_of_sample=pl.read_parquet(directory / OUT_OF_SAMPLE_FILE),
+    )
+
+
+def ensemble_version(
+    as_of: dt.date, *, config_digest: str, feature_digest: str, seed: int, data_digest: str
+) -> str:
+    """Name an ensemble by its as-of session and a digest of all it was made from and with."""
+    parts = [as_of.isoformat(), config_digest, feature_digest, seed, data_digest, _libraries()]
+    return f"{as_of}-{_digest_of_json(parts)[:8]}"
+
+
+def _libraries() -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+
+
+def _put_in_place(partial: Path, directory: Path) -> None:
+    if directory.exists():
+        try:
+            stored = _verified_manifest(directory)
+        except StoreError:
+            shutil.rmtree(directory)
+        else:
+            if stored == _verified_manifest(partial):
+                return
+            raise StoreError(
+                "the folder already holds another ensemble",
+                where=str(directory),
+                fix="save under another model version; remove the old folder only if no "
+                "promotion and no signal names it",
+            )
+    partial.rename(directory)
+
+
+def _verified_manifest(directory: Path) -> dict[str, Any]:
+    try:
+        text = (directory / MANIFEST_FILE).read_text(encoding="utf-8")
+        manifest: dict[str, Any] = json.loads(text)
+        stated = manifest.pop("sha256")
+        files: dict[str, str] = manifest["files"]
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        raise _corrupt(directory, f"{MANIFEST_FILE} ({error})") from error
+    if stated != _digest_of_json(manifest):
+        raise _corrupt(directory, MANIFEST_FILE)
+    found = _digests(directory)
+    wrong = sorted(
+        name for name in files.keys() | found.keys() if files.get(name) != found.get(name)
+    )
+    if wrong:
+        raise _corrupt(directory, first_few(wrong))
+    return manifest
+
+
+def _corrupt(directory: Path, offenders: str) -> StoreError:
+    return StoreError(
+        f"files of the ensemble are missing or altered: {offenders}",
+        where=str(directory),
+        fix="restore the folder from a backup, or train that session again",
+    )
+
+
+def _other_rules(where: str, error: ValidationError) -> StoreError:
+    keys = first_few(".".join(str(part) for part in detail["loc"]) for detail in error.errors())
+    return StoreError(
+        f"the configuration stored with the ensemble breaks this version's rules at {keys}",
+        where=f"ensemble {where}",
+        fix="use the version of turbomode_assets that trained it, or train that session again",
+    )
+
+
+def _digests(directory: Path) -> dict[str, str]:
+    """SHA-256 of every file below the folder but the manifest, by relative path."""
+    return {
+        path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(directory.rglob("*"))
+        if path.is_file() and path.name != MANIFEST_FILE
+    }
+
+
+def _digest_of_json(content: object) -> str:
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _write_json(path: Path, content: object) -> None:
+    path.write_text(json.dumps(content, indent=1, allow_nan=False), encoding="utf-8")

@@ -1,0 +1,280 @@
+"""The compiled loop that runs a program (`programs`) over a panel on the CPU.
+
+It takes one symbol after the other, a block of sessions at a time, so that all registers stay in
+the second-level cache; where few sessions are asked for, it takes several symbols side by side,
+whose values of a session then lie next to each other, to give each step enough to do. The
+arithmetic of a cell depends on its window alone, not on the block or on who is beside it.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from turbomode_assets.features import kernels
+from turbomode_assets.features.kernels import Doubles, Singles
+from turbomode_assets.features.opcodes import Op
+
+Integers = npt.NDArray[np.int64]
+
+_compiled = njit(nogil=True, cache=True, error_model="numpy")
+
+
+@_compiled
+def run(
+    steps: Integers,
+    numbers: Doubles,
+    registers: int,
+    reach: int,
+    block: int,
+    beside: int,
+    inputs: Doubles,
+    benchmark: Doubles,
+    present: npt.NDArray[np.bool_],
+    first: int,
+    row: int,
+    out: Singles,
+) -> None:
+    """Run a program over some symbols, from session `first` on.
+
+    Args:
+        steps: operation, sessions to compute before the block's first, the registers of target and
+            operands (as offsets of the block's first session but those, lags included), window,
+            until: [steps, 9].
+        numbers: number of each step.
+        registers: how many series are alive at once.
+        reach: sessions before the block that a register holds.
+        block: sessions that are worked on at once.
+        beside: symbols that are worked on at once.
+        inputs: all inputs but the benchmark's close: [inputs, symbols, sessions].
+        benchmark: close of the benchmark, the last input: [sessions].
+        present: whether the symbol has a bar: [symbols, sessions].
+        first: the first session to compute.
+        row: where the rows of these symbols begin.
+        out: what the features become: [features, bars of all symbols from `first` on].
+    """
+    symbols, sessions = present.shape
+    width = (reach + block) * beside
+    held = np.zeros((beside, sessions), np.int32)
+    starts = np.zeros(beside, np.int64)
+    file = np.empty(registers * width)
+    for symbol in range(0, symbols, beside):
+        together = min(beside, symbols - symbol)
+        for lane in range(together):
+            starts[lane] = row
+            row += _count_bars_in_a_row(present[symbol + lane], first, held[lane])
+        for begin in range(first, sessions, block):
+            count = min(block, sessions - begin)
+            for lane in range(beside):
+                # Lanes without a symbol repeat the last one; nobody reads them.
+                source = symbol + min(lane, together - 1)
+                for number in range(len(inputs) + 1):
+                    series = inputs[number, source] if number < len(inputs) else benchmark
+                    at = number * width + lane
+                    _load(series, begin - reach, reach + count, beside, file[at:])
+            these = held[:together, begin : begin + count]
+            _run_block(steps, numbers, file, beside, these, starts, out)
+
+
+@_compiled
+def _load(series: Doubles, begin: int, count: int, beside: int, target: Doubles) -> None:
+    """Copy sessions from `begin` on to every `beside`-th place; those before the first are NaN."""
+    for at in range(count):
+        target[at * beside] = series[begin + at] if begin + at >= 0 else math.nan
+
+
+@_compiled
+def _count_bars_in_a_row(
+    present: npt.NDArray[np.bool_], first: int, held: npt.NDArray[np.int32]
+) -> int:
+    """Count the bars up to each session without a gap; return how many bars there are at all."""
+    bars, rows = np.int32(0), 0
+    for session in range(len(present)):
+        bars = bars + np.int32(1) if present[session] else np.int32(0)
+        held[session] = bars
+        rows += (session >= first) & present[session]
+    return rows
+
+
+@_compiled
+def _run_block(
+    steps: Integers,
+    numbers: Doubles,
+    file: Doubles,
+    beside: int,
+    held: npt.NDArray[np.int32],
+    starts: Integers,
+    out: Singles,
+) -> None:
+    """Run all steps over a block, and move `starts` on to the rows of the next."""
+    symbols, count = held.shape
+    rows = np.zeros(symbols, np.int64)
+    for lane in range(symbols):
+        rows[lane] = np.count_nonzero(held[lane])
+    for at in range(len(steps)):
+        op, before, to, x, y, z, u, window, until = steps[at]
+        number = numbers[at]
+        length = (before + count) * beside
+        if op == Op.WRITE:
+            if beside == 1:
+                cells = out[window, starts[0] : starts[0] + rows[0]]
+                kernels.write_row(file[x : x + length], held[0], until, cells)
+            else:
+                values = file[x : x + length]
+                kernels.write_beside(values, beside, held, until, starts, out[window])
+        elif op <= Op.IS_BELOW:
+            target = file[to : to + length]
+            _combine(op, file[x : x + length], file[y : y + length], target)
+        elif op <= Op.ZERO_FOR_MISSING:
+            _transform(op, file[x : x + length], number, file[to : to + length])
+        elif op <= Op.CORRELATION:
+            left, right = file[x : x + length], file[y : y + length]
+            third, fourth = file[z : z + length], file[u : u + length]
+            _merge(op, left, right, third, fourth, number, file[to : to + length])
+        else:
+            _order(op, file, length, beside, to, x, y, window, until, number)
+    for lane in range(symbols):
+        starts[lane] += rows[lane]
+
+
+@_compiled
+def _combine(op: int, x: Doubles, y: Doubles, out: Doubles) -> None:
+    """Operations on two series."""
+    if op == Op.ADD:
+        for at in range(len(out)):
+            out[at] = x[at] + y[at]
+    elif op == Op.SUBTRACT:
+        for at in range(len(out)):
+            out[at] = x[at] - y[at]
+    elif op == Op.MULTIPLY:
+        for at in range(len(out)):
+            out[at] = x[at] * y[at]
+    elif op == Op.DIVIDE:
+        for at in range(len(out)):
+            out[at] = x[at] / y[at]
+    elif op == Op.LARGER:
+        for at in range(len(out)):
+            # A comparison alone would lose a NaN on its left; the difference brings it back.
+            out[at] = (x[at] if x[at] > y[at] else y[at]) + (x[at] - x[at])
+    elif op == Op.SMALLER:
+        for at in range(len(out)):
+            out[at] = (x[at] if x[at] < y[at] else y[at]) + (x[at] - x[at])
+    elif op == Op.IS_ABOVE:
+        for at in range(len(out)):
+            out[at] = 1.0 if x[at] > y[at] else 0.0
+    elif op == Op.IS_BELOW:
+        for at in range(len(out)):
+            out[at] = 1.0 if x[at] < y[at] else 0.0
+
+
+@_compiled
+def _transform(op: int, x: Doubles, number: float, out: Doubles) -> None:
+    """Operations on one series and a number."""
+    if op == Op.ADD_NUMBER:
+        for at in range(len(out)):
+            out[at] = x[at] + number
+    elif op == Op.SUBTRACT_FROM_NUMBER:
+        for at in range(len(out)):
+            out[at] = number - x[at]
+    elif op == Op.SCALE:
+        for at in range(len(out)):
+            out[at] = x[at] * number
+    elif op == Op.DIVIDE_NUMBER:
+        for at in range(len(out)):
+            out[at] = number / x[at]
+    elif op == Op.IS_ABOVE_NUMBER:
+        for at in range(len(out)):
+            out[at] = 1.0 if x[at] > number else 0.0
+    elif op == Op.IS_BELOW_NUMBER:
+        for at in range(len(out)):
+            out[at] = 1.0 if x[at] < number else 0.0
+    elif op == Op.AT_LEAST_NUMBER:
+        for at in range(len(out)):
+            out[at] = (x[at] if x[at] > number else number) + (x[at] - x[at])
+    elif op == Op.AT_MOST_NUMBER:
+        for at in range(len(out)):
+            out[at] = (x[at] if x[at] < number else number) + (x[at] - x[at])
+    elif op == Op.ABSOLUTE:
+        for at in range(len(out)):
+            out[at] = abs(x[at])
+    elif op == Op.SQUARE_ROOT:
+        for at in range(len(out)):
+            out[at] = math.sqrt(x[at])
+    elif op == Op.LOG:
+        for at in range(len(out)):
+            out[at] = math.log(x[at])
+    elif op == Op.LOG_OF_ONE_MORE:
+        for at in range(len(out)):
+            out[at] = math.log1p(x[at])
+    elif op == Op.TANH:
+        for at in range(len(out)):
+            out[at] = math.tanh(x[at])
+    elif op == Op.IS_FINITE:
+        for at in range(len(out)):
+            out[at] = 1.0 if x[at] - x[at] == 0.0 else 0.0
+    elif op == Op.ZERO_FOR_MISSING:
+        for at in range(len(out)):
+            out[at] = x[at] if x[at] == x[at] else 0.0
+
+
+@_compiled
+def _merge(
+    op: int, x: Doubles, y: Doubles, z: Doubles, u: Doubles, number: float, out: Doubles
+) -> None:
+    """Operations on up to four series and a number."""
+    if op == Op.UNDEFINED_WHERE:
+        for at in range(len(out)):
+            out[at] = x[at] if y[at] == 0.0 else math.nan
+    elif op == Op.DIFFERENCE:
+        for at in range(len(out)):
+            step = x[at] - y[at]
+            out[at] = 0.0 if abs(step) < number * z[at] else step
+    elif op == Op.PRODUCT_ON_TOP:
+        for at in range(len(out)):
+            out[at] = x[at] + y[at] + z[at] * u[at] * number
+    elif op == Op.SCALED_ON_TOP:
+        for at in range(len(out)):
+            out[at] = x[at] + y[at] * number
+    elif op == Op.CORRELATION:
+        for at in range(len(out)):
+            value = z[at] / math.sqrt(x[at] * y[at])
+            constant = (x[at] < u[at]) | (y[at] < number)
+            out[at] = math.nan if constant else value
+
+
+@_compiled
+def _order(
+    op: int,
+    file: Doubles,
+    length: int,
+    beside: int,
+    to: int,
+    x: int,
+    y: int,
+    window: int,
+    until: int,
+    number: float,
+) -> None:
+    """Operations that read a window of the series whose value at the first session is at `x`."""
+    back = (until if op == Op.COUNT_LOWER else window) - 1
+    series = file[x - back * beside : x + length]
+    target = file[to : to + length]
+    if op == Op.LOWER_QUANTILE:
+        upper = file[until : until + length]
+        for lane in range(beside):
+            low, high = target[lane::beside], upper[lane::beside]
+            kernels.quantiles(series[lane::beside], window, number, low, high)
+        return
+    second = file[y : y + length]
+    if op == Op.COUNT_LOWER:
+        kernels.count_lower(series, second, beside, window, until, number, target)
+    elif op == Op.FIRST_ABOVE:
+        kernels.first_position(series, second, beside, window, 1.0, target)
+    elif op == Op.FIRST_BELOW:
+        kernels.first_position(series, second, beside, window, -1.0, target)
+    elif op == Op.MEAN_DEVIATION:
+        kernels.mean_deviation(series, second, beside, window, target)
+    elif op == Op.DIRECTIONAL_INDEX:
+        falls = file[y - back * beside : y + length]
+        kernels.directional_index(series, falls, beside, until, window, target)

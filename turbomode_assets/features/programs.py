@@ -1,0 +1,163 @@
+"""Programs: what the CPU runs for a list of features. Which sessions and registers, no arithmetic.
+
+A node is computed for the sessions that are asked for and as many before them as later nodes read:
+so a session costs no more than its windows. A register is free again after its last reader.
+"""
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from turbomode_assets.features import interpreter
+from turbomode_assets.features.kernels import Doubles
+from turbomode_assets.features.opcodes import Op
+from turbomode_assets.features.registry import Feature
+from turbomode_assets.features.sharing import shared_results
+from turbomode_assets.features.tracing import Node, Trace, TracedSeries, is_traced
+
+INPUTS = ("open", "high", "low", "close", "volume", "dollar_volume", "benchmark")
+"""What the features of single symbols read; the benchmark's close comes last."""
+BLOCK = 1024
+"""Sessions worked on at once: all registers then fit the second-level cache."""
+BESIDE = 16
+"""Most symbols worked on at once, where few sessions are asked for."""
+FIELDS = 9
+"""Of a step: see `interpreter.run`."""
+
+
+@dataclass(frozen=True, eq=False)
+class Program:
+    """Steps as the interpreter takes them, for registers that hold a whole block or fewer."""
+
+    nodes: tuple[Node | None, ...]
+    order: tuple[int, ...]
+    """The nodes that something reads, in the order in which they are computed."""
+    before: tuple[int, ...]
+    """For each node, how many sessions before those asked for it is computed for."""
+
+    @property
+    def reach(self) -> int:
+        """How many sessions before those asked for the inputs are read."""
+        return max(self.before)
+
+    @functools.cached_property
+    def registers(self) -> tuple[dict[int, int], int]:
+        """Register of each node, and how many there are."""
+        last_reader = {node: at for at in self.order for node, _ in _of(self.nodes[at]).operands}
+        place = {node: node for node in range(len(INPUTS))}
+        free: list[int] = []
+        count = len(INPUTS)
+        for at in self.order:
+            node = _of(self.nodes[at])
+            made = [at, at + 1] if node.op is Op.LOWER_QUANTILE else [at]
+            if node.op in (Op.UPPER_QUANTILE, Op.WRITE):
+                made = []
+            for each in made:
+                if not free:
+                    free.append(count)
+                    count += 1
+                place[each] = free.pop()
+            done = {read for read, _ in node.operands if last_reader[read] == at}
+            free += [place[each] for each in done if each >= len(INPUTS)]
+        return place, count
+
+    @functools.lru_cache(maxsize=8)  # noqa: B019  # programs are cached themselves
+    def steps(self, block: int, beside: int) -> tuple[interpreter.Integers, Doubles]:
+        """Steps and their numbers, for blocks of so many sessions and symbols."""
+        place, _ = self.registers
+        width = (self.reach + block) * beside
+        rows, numbers = [], []
+        for at in self.order:
+            node = _of(self.nodes[at])
+            if node.op is Op.UPPER_QUANTILE:
+                continue
+            before = self.before[at]
+            begin = (self.reach - before) * beside
+            read = [place[each] * width + begin - lag * beside for each, lag in node.operands]
+            read += read[:1] * (4 - len(read))
+            target = 0 if node.op is Op.WRITE else place[at] * width + begin
+            until = place[at + 1] * width + begin if node.op is Op.LOWER_QUANTILE else node.until
+            rows.append([node.op, before, target, *read, node.window, until])
+            numbers.append(node.number)
+        return np.array(rows, dtype=np.int64).reshape(-1, FIELDS), np.array(numbers)
+
+
+@functools.lru_cache(maxsize=64)
+def program_of(features: tuple[tuple[int, Feature], ...]) -> Program:
+    """Trace features of single symbols, each with the column that it becomes."""
+    trace = Trace(INPUTS)
+    inputs = {name: trace.input(name) for name in INPUTS}
+    with shared_results():
+        for column, each in features:
+            values = each.evaluate(inputs)
+            assert is_traced(values)
+            write(trace, values, column, each.bars)
+    return assembled(trace)
+
+
+def write(trace: Trace, values: TracedSeries, column: int, bars: int) -> None:
+    """Note that a series is written to a column where a row has so many bars in a row."""
+    trace.nodes.append(Node(Op.WRITE, ((values.node, values.lag),), 0.0, column, bars))
+
+
+def assembled(trace: Trace) -> Program:
+    """Find out which nodes are read, and from which session on."""
+    before = [-1] * len(trace.nodes)
+    for at in range(len(trace.nodes) - 1, len(trace.inputs) - 1, -1):
+        node = _of(trace.nodes[at])
+        if node.op is Op.WRITE:
+            before[at] = 0
+        if node.op is Op.LOWER_QUANTILE:
+            before[at] = max(before[at], before[at + 1])
+            before[at + 1] = before[at]
+        if before[at] < 0:
+            continue
+        for number, (read, lag) in enumerate(node.operands):
+            reads_window = number == 0 or node.op is Op.DIRECTIONAL_INDEX
+            earliest = before[at] + lag + (node.reach if reads_window else 0)
+            before[read] = max(before[read], earliest)
+    computed = range(len(trace.inputs), len(trace.nodes))
+    order = tuple(at for at in computed if before[at] >= 0)
+    return Program(tuple(trace.nodes), order, tuple(before))
+
+
+def blocks_of(sessions: int) -> tuple[int, int]:
+    """How many sessions and symbols to work on at once, when so many sessions are asked for."""
+    block = min(BLOCK, sessions)
+    return block, max(1, min(BESIDE, BLOCK // block))
+
+
+def run_program(
+    program: Program,
+    inputs: Doubles,
+    benchmark: Doubles,
+    present: npt.NDArray[np.bool_],
+    first: int,
+    row: int,
+    out: npt.NDArray[np.float32],
+) -> None:
+    """Run a program over some symbols, whose rows begin at `row`: see `interpreter.run`."""
+    block, beside = blocks_of(present.shape[1] - first)
+    steps, numbers = program.steps(block, beside)
+    _, registers = program.registers
+    interpreter.run(
+        steps,
+        numbers,
+        registers,
+        program.reach,
+        block,
+        beside,
+        inputs,
+        benchmark,
+        present,
+        first,
+        row,
+        out,
+    )
+
+
+def _of(node: Node | None) -> Node:
+    assert node is not None, "an input is never computed"
+    return node

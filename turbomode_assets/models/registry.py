@@ -1,0 +1,49 @@
+"""The eight base models by name, in the order the meta-learner reads them."""
+
+from pathlib import Path
+
+from turbomode_assets.config.models import ModelsConfig
+from turbomode_assets.models.adapter import BaseModel
+from turbomode_assets.models.gru import Gru
+from turbomode_assets.models.lightgbm_dart import LightGbmDart
+from turbomode_assets.models.lightgbm_forest import LightGbmForest
+from turbomode_assets.models.lightgbm_gbdt import LightGbmGbdt
+from turbomode_assets.models.lightgbm_goss import LightGbmGoss
+from turbomode_assets.models.logistic import Logistic
+from turbomode_assets.models.mlp import Mlp
+from turbomode_assets.models.tcn import Tcn
+
+
+def base_models(config: ModelsConfig) -> dict[str, BaseModel]:
+    """Return the eight models, not yet fitted."""
+    models: tuple[BaseModel, ...] = (
+        LightGbmGbdt(config.lightgbm_gbdt),
+        LightGbmDart(config.lightgbm_dart),
+        LightGbmGoss(config.lightgbm_goss),
+        LightGbmForest(config.lightgbm_forest),
+        Logistic(config.logistic),
+        Mlp(config.mlp),
+        Gru(config.gru),
+        Tcn(config.tcn),
+    )
+    return {model.name: model for model in models}
+
+
+def load_base_models(directory: Path, config: ModelsConfig) -> dict[str, BaseModel]:
+    """Read the eight models, each from the folder of its name."""
+    models: tuple[BaseModel, ...] = (
+        LightGbmGbdt.load(directory / LightGbmGbdt.name, config.lightgbm_gbdt),
+        LightGbmDart.load(directory / LightGbmDart.name, config.lightgbm_dart),
+        LightGbmGoss.load(directory / LightGbmGoss.name, config.lightgbm_goss),
+        LightGbmForest.load(directory / LightGbmForest.name, config.lightgbm_forest),
+        Logistic.load(directory / Logistic.name, config.logistic),
+        Mlp.load(directory / Mlp.name, config.mlp),
+        Gru.load(directory / Gru.name, config.gru),
+        Tcn.load(directory / Tcn.name, config.tcn),
+    )
+    return {model.name: model for model in models}
+
+
+def look_back_sessions(config: ModelsConfig) -> int:
+    """Sessions before a row's own that some model reads."""
+    return max(config.gru.sequence_sessions, config.tcn.sequence_sessions) - 1

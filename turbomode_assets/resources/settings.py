@@ -1,0 +1,111 @@
+"""Where things are: data root, tenant and configuration folder, from the environment."""
+
+import os
+import re
+from pathlib import Path
+
+import dagster as dg
+
+from turbomode_assets.config.loader import (
+    load_scheduler_config,
+    load_training_config,
+    load_vendors_config,
+)
+from turbomode_assets.config.scheduler import SchedulerConfig
+from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.config.vendors import VendorsConfig
+from turbomode_assets.contracts.errors import ConfigurationError
+
+DATA_ROOT_VARIABLE = "TURBOMODE_DATA_ROOT"
+TENANT_VARIABLE = "TURBOMODE_TENANT"
+CONFIG_DIR_VARIABLE = "TURBOMODE_CONFIG_DIR"
+DEFAULT_TENANT = "default"
+
+_REPOSITORY = Path(__file__).resolve().parents[2]
+_TENANT_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+
+
+class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no value type of its own
+    """Paths and configuration of one tenant; what is not given here comes from the environment."""
+
+    data_root: str | None = None
+    tenant: str | None = None
+    config_dir: str | None = None
+
+    @property
+    def root(self) -> Path:
+        """The data root, an existing absolute folder.
+
+        Raises:
+            ConfigurationError: it is not set, relative, or does not exist.
+        """
+        given = self.data_root or os.environ.get(DATA_ROOT_VARIABLE)
+        if not given:
+            raise ConfigurationError(
+                "the data root is not set",
+                where=f"environment variable {DATA_ROOT_VARIABLE}",
+                fix="run `make .env`, or set it to an absolute path",
+            )
+        root = Path(given)
+        if not root.is_absolute() or not root.is_dir():
+            raise ConfigurationError(
+                f"the data root {given!r} is "
+                + ("not an absolute path" if not root.is_absolute() else "no folder"),
+                where=f"environment variable {DATA_ROOT_VARIABLE}",
+                fix="set it to the absolute path of an existing folder",
+            )
+        return root
+
+    @property
+    def tenant_name(self) -> str:
+        """Whose lake, memory and artifacts are opened.
+
+        Raises:
+            ConfigurationError: the name could leave its folder or be mistaken for another.
+        """
+        name = self.tenant or os.environ.get(TENANT_VARIABLE) or DEFAULT_TENANT
+        if not _TENANT_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{name!r} is no tenant name",
+                where=f"environment variable {TENANT_VARIABLE}",
+                fix="use lower-case letters, digits, - and _, starting with a letter or digit",
+            )
+        return name
+
+    @property
+    def configs(self) -> Path:
+        """Folder of the configuration files."""
+        given = self.config_dir or os.environ.get(CONFIG_DIR_VARIABLE)
+        return Path(given) if given else _REPOSITORY / "configs"
+
+    @property
+    def master_root(self) -> str:
+        """Root of the shared master store."""
+        return str(self.root / "master")
+
+    @property
+    def lake_root(self) -> str:
+        """Root of the tenant's lake."""
+        return str(self.root / "lake" / self.tenant_name)
+
+    @property
+    def memory_path(self) -> Path:
+        """The tenant's DuckDB file."""
+        return self.root / "memory" / self.tenant_name / "turbomode.duckdb"
+
+    @property
+    def artifacts_root(self) -> Path:
+        """Root of the tenant's model files and reports."""
+        return self.root / "artifacts" / self.tenant_name
+
+    def training(self) -> TrainingConfig:
+        """Read the training configuration."""
+        return load_training_config(self.configs)
+
+    def vendors(self) -> VendorsConfig:
+        """Read the vendors' settings."""
+        return load_vendors_config(self.configs)
+
+    def scheduler(self) -> SchedulerConfig:
+        """Read the schedules."""
+        return load_scheduler_config(self.configs)

@@ -1,0 +1,56 @@
+"""Writing the master store. For ingestion alone: a test holds who may import this module."""
+
+from collections.abc import Sequence
+
+import polars as pl
+
+from turbomode_assets.contracts.errors import MissingDataError, StoreError
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores.delta import Scope, Written, replace_rows
+from turbomode_assets.stores.master import MASTER, MasterReader
+
+
+class MasterWriter(MasterReader):
+    """Replaces exactly the rows that ingestion fetched."""
+
+    def replace(
+        self,
+        table: str,
+        frame: pl.DataFrame,
+        *,
+        span: SessionSpan | None,
+        symbols: Sequence[str],
+        caller: str,
+    ) -> Written:
+        """Make the rows of these symbols inside the span exactly `frame`.
+
+        Symbols that were not fetched keep what is stored: one added later, or one that failed,
+        deletes nothing of the others. A table with a timeframe replaces the frame's timeframes.
+
+        Raises:
+            StoreError: simulated and real market data would share the store.
+        """
+        contract = self.contract(table)
+        if not symbols or ("timeframe" in contract.scope_columns and frame.is_empty()):
+            raise MissingDataError(
+                "nothing was fetched",
+                where=f"table {table}, {span}",
+                fix="check the vendors and the universe; an empty fetch never replaces market data",
+            )
+        self._refuse_mixed_provenance(table, frame)
+        scoped = {"symbol": tuple(sorted(symbols))}
+        if "timeframe" in contract.scope_columns:
+            scoped["timeframe"] = tuple(sorted(frame.get_column("timeframe").unique()))
+        scope = Scope(span, tuple(scoped.items()))
+        return replace_rows(
+            self.uri(table), frame, contract, owner=MASTER, scope=scope, caller=caller
+        )
+
+    def _refuse_mixed_provenance(self, table: str, frame: pl.DataFrame) -> None:
+        vendors = self.distinct(table, "vendor") | set(frame.get_column("vendor"))
+        if "simulated" in vendors and len(vendors) > 1:
+            raise StoreError(
+                f"simulated and real market data would share a table: {', '.join(sorted(vendors))}",
+                where=self.uri(table),
+                fix="set TURBOMODE_DATA_ROOT to a new folder for the other vendor",
+            )

@@ -1,0 +1,193 @@
+"""Reading a family of Delta tables: pinned frames, versions, and SQL that cannot write."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import polars as pl
+from deltalake import DeltaTable
+
+from turbomode_assets.contracts.errors import InputError, MissingDataError, first_few
+from turbomode_assets.contracts.ordering import sort_rows
+from turbomode_assets.contracts.table import TableContract
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores.delta import Scope, open_table, scan_table
+
+if TYPE_CHECKING:
+    from duckdb import DuckDBPyConnection as Connection
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """Rows of a table at one version, so that what was read can be named and read again."""
+
+    table: str
+    version: int
+    rows: pl.DataFrame
+
+
+class TableReader:
+    """Reads the tables of one owner. It has no method that writes."""
+
+    def __init__(self, root: str, owner: str, tables: Mapping[str, TableContract]) -> None:
+        self._root = root.rstrip("/")
+        self._owner = owner
+        self._tables = dict(tables)
+
+    @property
+    def owner(self) -> str:
+        """Whose tables these are: `master`, or `lake/<tenant>`."""
+        return self._owner
+
+    def contract(self, table: str) -> TableContract:
+        """Contract of a table of this owner.
+
+        Raises:
+            InputError: this owner has no such table.
+        """
+        if table not in self._tables:
+            raise InputError(
+                f"{self._owner} has no table {table!r}",
+                where=self._owner,
+                fix=f"name one of {', '.join(sorted(self._tables))}",
+            )
+        return self._tables[table]
+
+    def uri(self, table: str) -> str:
+        """Where a table lies."""
+        return f"{self._root}/{self.contract(table).name}"
+
+    def version(self, table: str) -> int:
+        """Present version of a table."""
+        return open_table(self.uri(table), self.contract(table), self._owner).version()
+
+    def read(
+        self,
+        table: str,
+        *,
+        caller: str,
+        span: SessionSpan | None = None,
+        symbols: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        version: int | None = None,
+    ) -> Pinned:
+        """Read rows of a table at its present (or the given) version, in the contract's order.
+
+        Raises:
+            MissingDataError: the table was never written.
+        """
+        started = time.perf_counter()
+        contract = self.contract(table)
+        delta = open_table(self.uri(table), contract, self._owner)
+        if version is not None:
+            delta.load_as_version(version)
+        values = () if symbols is None else (("symbol", tuple(symbols)),)
+        rows = scan_table(delta, contract, Scope(span, values), _known(columns, contract)).collect()
+        rows = sort_rows(rows, [name for name in contract.sort_by if name in rows.columns])
+        logger.info(
+            "read %s v%d rows=%d span=%s caller=%s seconds=%.3f",
+            f"{self._owner}/{table}",
+            delta.version(),
+            rows.height,
+            span,
+            caller,
+            time.perf_counter() - started,
+        )
+        return Pinned(table, delta.version(), rows)
+
+    def read_complete(
+        self,
+        table: str,
+        *,
+        caller: str,
+        span: SessionSpan,
+        due: SessionSpan,
+        asset: str | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> Pinned:
+        """Read a span in which no session is missing.
+
+        Sessions of `span` before the table's first session are the start of history. A session
+        without rows after it would leave a silent hole in every window, and one of `due`, the
+        sessions that are to be derived, has nothing to be derived from: both are refused.
+
+        Raises:
+            MissingDataError: the table, or sessions of it, do not exist.
+        """
+        name = asset or table
+        remedy = (
+            f"materialize it first: dagster asset materialize -m turbomode_assets --select {name}"
+        )
+        if not self.exists(table):
+            raise MissingDataError(
+                f"{name} was never materialized",
+                where=f"{self._owner}/{table}, needed by {caller} for {span}",
+                fix=f"{remedy} --partition-range {due.first}...{due.last}",
+            )
+        pinned = self.read(table, caller=caller, span=span, columns=columns)
+        stored = set(pinned.rows.get_column("session").unique())
+        history_begins = self._first_session(table) or due.first
+        expected = SessionSpan(max(span.first, min(history_begins, due.first)), span.last).sessions
+        missing = [session for session in expected if session not in stored]
+        if missing:
+            raise MissingDataError(
+                f"{len(missing)} sessions of {name} have no rows: {first_few(missing)}",
+                where=f"{self._owner}/{table}, needed by {caller} for {span}",
+                fix=f"{remedy} --partition-range {missing[0]}...{missing[-1]}",
+            )
+        return pinned
+
+    def _first_session(self, table: str) -> dt.date | None:
+        delta = open_table(self.uri(table), self.contract(table), self._owner)
+        first: dt.date | None = (
+            pl.scan_delta(delta).select(pl.col("session").min()).collect().item()
+        )
+        return first
+
+    def exists(self, table: str) -> bool:
+        """Tell whether a table was ever written."""
+        return DeltaTable.is_deltatable(self.uri(table))
+
+    def distinct(self, table: str, column: str) -> set[str]:
+        """Return the different values of a column; none while the table does not exist."""
+        if not self.exists(table):
+            return set()
+        delta = open_table(self.uri(table), self.contract(table), self._owner)
+        return set(pl.scan_delta(delta).select(column).unique().collect().to_series())
+
+    def connect(self) -> Connection:
+        """Open a DuckDB connection with every existing table as a view, unable to write any file.
+
+        External access is off and its configuration locked: `COPY TO`, `ATTACH` and file reads
+        are refused by DuckDB itself.
+        """
+        import duckdb  # here for the reason that stores/memory.py gives
+
+        connection = duckdb.connect()
+        for name, contract in self._tables.items():
+            if self.exists(name):
+                delta = open_table(self.uri(name), contract, self._owner)
+                connection.register(name, delta.to_pyarrow_dataset())
+        connection.execute("SET enable_external_access = false")
+        connection.execute("SET lock_configuration = true")
+        return connection
+
+
+def _known(columns: Sequence[str] | None, contract: TableContract) -> list[str] | None:
+    if columns is None:
+        return None
+    unknown = [name for name in columns if name not in contract.schema]
+    if unknown:
+        raise InputError(
+            f"no such columns: {', '.join(unknown[:5])}",
+            where=f"table {contract.name}",
+            fix="name columns of the table's contract",
+        )
+    return list(columns)

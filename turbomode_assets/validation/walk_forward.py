@@ -1,0 +1,118 @@
+"""Expanding walk-forward folds, purged by label end session, for all symbols at once."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from turbomode_assets.config.training import WalkForwardConfig
+from turbomode_assets.contracts.errors import InputError, MissingDataError, first_few
+
+Rows = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split: positions of the rows to learn from, and of the later rows to be judged on."""
+
+    number: int
+    test_first: dt.date
+    test_last: dt.date
+    train: Rows
+    test: Rows
+
+
+def walk_forward_folds(
+    decision: NDArray[np.datetime64],
+    label_end: NDArray[np.datetime64],
+    sessions: Sequence[dt.date],
+    config: WalkForwardConfig,
+    *,
+    horizon_sessions: int,
+) -> list[Fold]:
+    """Split rows into expanding folds over the last folds x test_sessions decision sessions.
+
+    A row may be learned from only if it was decided so early that it would have expired, at the
+    latest 1 + `horizon_sessions` sessions after its decision, and its label has ended, both more
+    than `embargo_sessions` sessions before the first test session. The expiry matters: among
+    recent decisions those already resolved are a selected sample with hardly any HOLD.
+
+    `decision` and `label_end` hold one session per row, in any order; `sessions` is the calendar,
+    ascending, from the first decision to the last label end.
+
+    Source: purging and embargo after López de Prado (2018), Advances in Financial Machine
+    Learning, chapter 7, counted in sessions.
+
+    Raises:
+        InputError: the arrays differ in length, or a row's session is not in the calendar.
+        MissingDataError: too few sessions for the folds and their shortest training, or a fold
+            without rows.
+    """
+    calendar = np.asarray(sessions, dtype="datetime64[D]")
+    decided = _positions(decision, calendar, "decision")
+    ended = _positions(label_end, calendar, "label_end")
+    if len(decided) != len(ended):
+        raise InputError(
+            f"{len(decided)} decisions but {len(ended)} label ends",
+            where="walk_forward_folds",
+            fix="give one decision session and one label end session for each row",
+        )
+    if not len(decided):
+        raise MissingDataError(
+            "no rows to split", where="walk_forward_folds", fix="materialize labels first"
+        )
+    last_needed = np.maximum(decided + 1 + horizon_sessions, ended)
+    first_test = int(decided.max()) + 1 - config.folds * config.test_sessions
+    folds = []
+    for number in range(1, config.folds + 1):
+        start = first_test + (number - 1) * config.test_sessions
+        stop = start + config.test_sessions
+        train = np.flatnonzero(last_needed + config.embargo_sessions < start)
+        if number == 1:
+            _require_training(decided[train], config, horizon_sessions)
+        test = np.flatnonzero((decided >= start) & (decided < stop))
+        if not len(test):
+            raise MissingDataError(
+                f"fold {number} has no rows to be judged on",
+                where=f"decisions of {calendar[start]} to {calendar[stop - 1]}",
+                fix="materialize labels and features for those sessions",
+            )
+        folds.append(Fold(number, calendar[start].item(), calendar[stop - 1].item(), train, test))
+    return folds
+
+
+def _positions(
+    days: NDArray[np.datetime64], calendar: NDArray[np.datetime64], name: str
+) -> NDArray[np.int64]:
+    wanted = np.asarray(days, dtype="datetime64[D]")
+    found = np.searchsorted(calendar, wanted)
+    inside = np.minimum(found, len(calendar) - 1)
+    strangers = np.unique(wanted[calendar[inside] != wanted]) if len(calendar) else wanted
+    if len(strangers):
+        raise InputError(
+            f"{name} holds days outside the calendar given: {first_few(strangers)}",
+            where="walk_forward_folds",
+            fix="pass every session from the first decision to the last label end",
+        )
+    return found.astype(np.int64)
+
+
+def _require_training(decided: Rows, config: WalkForwardConfig, horizon_sessions: int) -> None:
+    available = len(np.unique(decided))
+    if available < config.minimum_train_sessions:
+        needed = (
+            config.minimum_train_sessions
+            + config.folds * config.test_sessions
+            + config.embargo_sessions
+            + horizon_sessions
+            + 1
+        )
+        raise MissingDataError(
+            f"the first fold has {available} training sessions, "
+            f"{config.minimum_train_sessions} are needed",
+            where=f"walk_forward: {config.folds} folds of {config.test_sessions} sessions",
+            fix=f"materialize labels for at least {needed} decision sessions, "
+            f"or lower walk_forward.folds, test_sessions or minimum_train_sessions",
+        )

@@ -1,0 +1,33 @@
+"""Fixtures that several rooms' tests share."""
+
+import datetime as dt
+import shutil
+from pathlib import Path
+
+import pytest
+
+from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.sessions import SessionSpan, offset_session
+from turbomode_assets_tests.builders import run_assets, small_settings
+
+INGESTION = ["symbol_metadata", "sector_mappings", "splits", "dividends", "raw_candles"]
+DERIVED = ["bars", "features", "labels"]
+AS_OF = dt.date(2015, 12, 1)
+HISTORY = SessionSpan(dt.date(2014, 11, 10), AS_OF)
+NIGHT = offset_session(AS_OF, 1)
+
+
+@pytest.fixture(scope="session")
+def _trained_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("market")
+    settings = small_settings(root)
+    run_assets(settings, INGESTION + DERIVED, HISTORY)
+    run_assets(settings, ["ensemble"], SessionSpan(AS_OF, AS_OF))
+    return root
+
+
+@pytest.fixture
+def market(_trained_market: Path, tmp_path: Path) -> SettingsResource:
+    """A small simulated market with history up to AS_OF and an ensemble; yours to change."""
+    shutil.copytree(_trained_market, tmp_path / "market")
+    return small_settings(tmp_path / "market")

@@ -1,0 +1,161 @@
+import json
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from turbomode_assets.contracts.errors import (
+    ContractError,
+    InputError,
+    MissingDataError,
+    StoreError,
+)
+from turbomode_assets.drift import DriftReference, freeze_reference
+from turbomode_assets_tests.drift.builders import CONFIG, FEATURES, column, panel
+
+
+def frozen(values):
+    return freeze_reference(column(values), ["x"], CONFIG).features["x"]
+
+
+def test_without_ties_every_bin_holds_as_many_rows():
+    feature = frozen([5, 1, 8, 3, 2, 7, 4, 6])
+    assert feature.edges == (2, 4, 6)
+    assert feature.counts == (2, 2, 2, 2, 0)
+
+
+def test_a_bin_holds_its_upper_edge_and_the_outer_bins_are_open():
+    feature = frozen([1, 2, 3, 4, 5, 6, 7, 8])
+    values = np.array([-np.inf, 2, 2.0001, 4, 6, 6.5, np.inf, np.nan])
+    assert feature.bins_of(values).tolist() == [0, 0, 1, 1, 2, 3, 3, 4]
+
+
+def test_null_and_nan_share_the_bin_of_missing_values_and_stay_out_of_the_quantiles():
+    feature = frozen([1, 2, None, 3, 4, float("nan"), 5, 6, 7, 8])
+    assert feature.edges == (2, 4, 6)
+    assert feature.counts == (2, 2, 2, 2, 2)
+
+
+def test_expected_shares_count_the_missing_values():
+    reference = freeze_reference(column([1, 2, 3, 4, None]), ["x"], CONFIG)
+    assert reference.expected_shares("x") == [0.2, 0.2, 0.2, 0.2, 0.2]
+
+
+def test_a_constant_has_a_bin_of_its_own_between_two_empty_ones():
+    feature = frozen([3.0] * 10)
+    assert feature.counts == (0, 10, 0, 0)
+    assert feature.bins_of(np.array([2.999, 3.0, 3.001])).tolist() == [0, 1, 2]
+
+
+def test_a_frequent_value_is_set_apart_from_its_neighbours():
+    feature = frozen([-2, -1, 0, 0, 0, 0, 1, 2])
+    assert feature.bins_of(np.array([-1e-300, 0.0, 1e-300])).tolist() == [1, 2, 3]
+    assert feature.counts == (2, 0, 4, 2, 0)
+
+
+def test_a_feature_without_a_single_value_has_one_open_bin():
+    feature = frozen([None, None, float("nan")])
+    assert feature.edges == ()
+    assert feature.counts == (0, 3)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.floats(width=32, allow_infinity=False), min_size=1, max_size=60))
+def test_edges_ascend_and_counts_hold_every_row_once(values):
+    feature = frozen(values)
+    assert list(feature.edges) == sorted(set(feature.edges))
+    assert sum(feature.counts) == len(values)
+    assert len(feature.counts) == len(feature.edges) + 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(-1000, 1000), min_size=4, max_size=60, unique=True))
+def test_no_bin_of_distinct_values_is_more_than_one_row_from_its_share(values):
+    counts = frozen([float(value) for value in values]).counts[:-1]
+    assert max(counts) - min(counts) <= 1
+    assert len(counts) == CONFIG.bins
+
+
+@settings(max_examples=80, deadline=None)
+@given(st.lists(st.integers(0, 6), min_size=1, max_size=50))
+def test_exactly_the_values_of_more_than_one_row_in_four_have_their_own_bin(values):
+    edges = set(frozen([float(value) for value in values]).edges)
+    alone = {value for value in range(7) if {value, np.nextafter(float(value), -1)} <= edges}
+    assert alone == {value for value in values if values.count(value) * 4 > len(values)}
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    features = panel("2024-01-02", "2024-02-29")
+    shuffled = features.sample(fraction=1, shuffle=True, seed=3)
+    assert freeze_reference(features, FEATURES, CONFIG) == freeze_reference(
+        shuffled, FEATURES, CONFIG
+    )
+
+
+def test_saved_and_loaded_it_is_the_same_to_the_last_digit(tmp_path):
+    reference = freeze_reference(panel("2024-01-02", "2024-02-29"), FEATURES, CONFIG)
+    reference.save(tmp_path / "drift_reference.json")
+    loaded = DriftReference.load(tmp_path / "drift_reference.json")
+    assert loaded == reference
+    assert loaded.columns == FEATURES
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: content.pop("rows"),
+        lambda content: content.update(rows=content["rows"] + 1),
+        lambda content: content["features"]["noise"]["edges"].reverse(),
+        lambda content: content["features"]["noise"]["counts"].pop(),
+        lambda content: content.update(features=[]),
+    ],
+)
+def test_a_damaged_file_is_refused_by_name(tmp_path, damage):
+    path = tmp_path / "drift_reference.json"
+    freeze_reference(panel("2024-01-02", "2024-01-31"), FEATURES, CONFIG).save(path)
+    content = json.loads(path.read_text())
+    damage(content)
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match=r"drift_reference\.json"):
+        DriftReference.load(path)
+
+
+@pytest.mark.parametrize("text", ["", "[1, 2]", "not json"])
+def test_a_file_that_holds_something_else_is_refused(tmp_path, text):
+    (tmp_path / "x.json").write_text(text)
+    with pytest.raises(StoreError, match="no drift reference"):
+        DriftReference.load(tmp_path / "x.json")
+
+
+def test_an_absent_file_is_refused(tmp_path):
+    with pytest.raises(StoreError, match="FileNotFoundError"):
+        DriftReference.load(tmp_path / "absent.json")
+
+
+def test_an_absent_feature_is_named():
+    with pytest.raises(MissingDataError, match="features are missing: y, z"):
+        freeze_reference(column([1.0]), ["x", "y", "z"], CONFIG)
+
+
+def test_training_rows_are_required():
+    with pytest.raises(MissingDataError, match="no training rows"):
+        freeze_reference(column([]), ["x"], CONFIG)
+
+
+def test_an_infinite_value_is_refused():
+    with pytest.raises(ContractError, match="1 values of x are infinite"):
+        freeze_reference(column([1.0, float("inf")]), ["x"], CONFIG)
+
+
+@pytest.mark.parametrize("columns", [[], ["x", "x"]])
+def test_columns_are_named_once_each(columns):
+    with pytest.raises(InputError, match="once each"):
+        freeze_reference(column([1.0]), columns, CONFIG)
+
+
+def test_float32_features_keep_their_exact_values_as_edges():
+    values = pl.Series([0.1, 0.2, 0.3, 0.4], dtype=pl.Float32)
+    feature = freeze_reference(pl.DataFrame({"x": values}), ["x"], CONFIG).features["x"]
+    assert feature.edges == tuple(values.cast(pl.Float64)[:3])

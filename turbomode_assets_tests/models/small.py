@@ -1,0 +1,48 @@
+"""Small sections and a small planted panel, so that all eight models fit in a second."""
+
+import numpy as np
+
+from turbomode_assets.config.models import ModelsConfig
+from turbomode_assets.models import Labels, Matrix, matrix_from_frame
+from turbomode_assets_tests.models.planted import families, feature_names, planted_tables
+
+FEATURES = 6
+
+_TREES = {"rounds": 20, "leaves": 7, "minimum_leaf_rows": 20, "feature_fraction": 0.8, "l2": 1.0}
+_NETWORK = {
+    "epochs": 3,
+    "batch_rows": 128,
+    "learning_rate": 0.02,
+    "weight_decay": 0.01,
+    "hidden": 12,
+    "dropout": 0.1,
+    "clip_deviations": 4.0,
+}
+
+SMALL = ModelsConfig.model_validate(
+    {
+        "lightgbm_gbdt": {**_TREES, "learning_rate": 0.1, "bagging_fraction": 0.8},
+        "lightgbm_dart": {
+            **_TREES,
+            "learning_rate": 0.2,
+            "bagging_fraction": 0.8,
+            "drop_rate": 0.2,
+            "skip_drop": 0.3,
+        },
+        "lightgbm_goss": {**_TREES, "learning_rate": 0.1, "top_rate": 0.3, "other_rate": 0.3},
+        "lightgbm_forest": {**_TREES, "bagging_fraction": 0.6},
+        "logistic": {"l2": 0.02, "iterations": 50, "clip_deviations": 4.0},
+        "mlp": {**_NETWORK, "blocks": 1},
+        "gru": {**_NETWORK, "layers": 1, "sequence_sessions": 3},
+        "tcn": {**_NETWORK, "blocks": 2, "kernel_sessions": 2, "sequence_sessions": 3},
+    }
+)
+
+
+def small_data(*, seed: int, strength: float = 1.0, symbols: int = 6) -> tuple[Matrix, Labels]:
+    """Matrix of a planted panel of 200 sessions, and its labels."""
+    features, labels = planted_tables(
+        symbols=symbols, sessions=200, features=FEATURES, strength=strength, seed=seed
+    )
+    matrix, _ = matrix_from_frame(features, feature_names(FEATURES), families(FEATURES))
+    return matrix, labels.get_column("label").to_numpy().astype(np.int8)

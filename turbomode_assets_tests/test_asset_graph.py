@@ -1,0 +1,139 @@
+"""The whole asset graph, held against a file that a person has read.
+
+After an intended change run `python -m turbomode_assets_tests.test_asset_graph` and review the
+difference in version control.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from turbomode_assets.automation.partitions import SESSIONS
+from turbomode_assets.definitions import build
+from turbomode_assets.resources.settings import SettingsResource
+
+GOLDEN = Path(__file__).parent / "golden" / "asset_graph.txt"
+REGENERATE = "python -m turbomode_assets_tests.test_asset_graph"
+JOBS = ("history", "nightly", "train")
+
+
+@pytest.fixture(scope="module")
+def definitions():
+    return build(SettingsResource())
+
+
+def assets_of(definitions):
+    graph = definitions.resolve_asset_graph()
+    return {key.to_user_string(): graph.get(key) for key in graph.materializable_asset_keys}
+
+
+def selected_by(definitions, job):
+    keys = definitions.resolve_job_def(job).asset_layer.selected_asset_keys
+    return sorted(key.to_user_string() for key in keys)
+
+
+def parents_of(node):
+    """Names of the parents, each with the sessions that are read before the partition's own."""
+    described = []
+    for key in sorted(node.parent_keys, key=lambda key: key.to_user_string()):
+        mapping = node.partition_mappings.get(key)
+        name = key.to_user_string()
+        described.append(name if mapping is None else f"{name}[{mapping.start_offset}]")
+    return described
+
+
+def describe(name, node):
+    definition = node.assets_def
+    facts = {
+        "group": node.group_name,
+        "parents": ", ".join(parents_of(node)) or "none",
+        "partitions": {SESSIONS: "sessions", None: "none"}.get(node.partitions_def, "other"),
+        "backfill": node.backfill_policy.policy_type.name.lower(),
+        "io manager": definition.get_io_manager_key_for_asset_key(node.key),
+        "resources": ", ".join(sorted(definition.required_resource_keys)),
+        "kinds": ", ".join(sorted(node.kinds)),
+        "owners": ", ".join(node.owners),
+        "code version": node.code_version,
+        "table": node.metadata.get("turbomode/table", "none"),
+    }
+    return "\n".join([name, *(f"  {title + ':':<14}{fact}" for title, fact in facts.items())])
+
+
+def describe_graph(definitions):
+    """Text of the graph: one paragraph for each asset, one line for each job."""
+    assets = [describe(name, node) for name, node in sorted(assets_of(definitions).items())]
+    jobs = [f"job {job}: {', '.join(selected_by(definitions, job))}" for job in JOBS]
+    return "\n\n".join([*assets, "\n".join(jobs)]) + "\n"
+
+
+def test_the_graph_is_the_one_that_was_reviewed(definitions):
+    described = describe_graph(definitions)
+    assert described.splitlines() == GOLDEN.read_text(encoding="utf-8").splitlines(), (
+        f"the asset graph has changed; if that is intended, run `{REGENERATE}` and review the diff"
+    )
+
+
+def test_every_asset_says_what_it_is_and_whose(definitions):
+    for name, node in assets_of(definitions).items():
+        assert node.description, name
+        assert node.owners, name
+        assert node.kinds, name
+        assert node.code_version, name
+        assert node.group_name != "default", name
+
+
+def test_every_asset_of_sessions_runs_a_range_at_once(definitions):
+    partitioned = {n: node for n, node in assets_of(definitions).items() if node.is_partitioned}
+    snapshots = {"symbol_metadata", "sector_mappings", "splits", "dividends"}
+    assert set(assets_of(definitions)) - set(partitioned) == snapshots
+    for name, node in partitioned.items():
+        assert node.partitions_def == SESSIONS, name
+        assert node.backfill_policy == dg.BackfillPolicy.single_run(), name
+
+
+def test_no_asset_reads_a_session_after_its_own(definitions):
+    for name, node in assets_of(definitions).items():
+        for parent, mapping in node.partition_mappings.items():
+            assert isinstance(mapping, dg.TimeWindowPartitionMapping), (name, parent)
+            assert mapping.start_offset <= 0, (name, parent)
+            assert mapping.end_offset == 0, (name, parent)
+
+
+def test_no_job_but_train_trains(definitions):
+    assert "ensemble" not in selected_by(definitions, "history")
+    assert "ensemble" not in selected_by(definitions, "nightly")
+    assert selected_by(definitions, "train") == ["ensemble"]
+    assert "signals" in selected_by(definitions, "nightly")
+
+
+def test_no_schedule_trains(definitions):
+    assert [schedule.job_name for schedule in definitions.schedules] == ["nightly"]
+
+
+@pytest.mark.parametrize("selection", ["signals", "group:features", "group:signals"])
+def test_asking_for_signals_never_trains(definitions, selection):
+    graph = definitions.resolve_asset_graph()
+    assert dg.AssetKey("ensemble") not in dg.AssetSelection.from_string(selection).resolve(graph)
+
+
+LAZY = """
+import sys
+import turbomode_assets
+assert turbomode_assets.defs
+heavy = {"torch", "polars", "deltalake", "duckdb", "pandas", "turbomode_assets.definitions"}
+sys.exit(", ".join(sorted(heavy & set(sys.modules))) or 0)
+"""
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    loaded = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", LAZY], capture_output=True, text=True, check=False
+    )
+    assert loaded.returncode == 0, loaded.stderr
+
+
+if __name__ == "__main__":
+    GOLDEN.write_text(describe_graph(build(SettingsResource())), encoding="utf-8")
