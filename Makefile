@@ -9,7 +9,8 @@ QLIB := .venv-qlib
 DATA ?= $(CURDIR)/data
 TENANT ?= default
 
-.PHONY: instance demo test ui check lint bench bench-features bench-features-cuda test-slow test-browser
+.PHONY: instance demo test ui check lint validate bench bench-features bench-features-cuda \
+	test-slow test-browser
 
 demo: $(READY) instance
 	$(BIN)/turbomode demo
@@ -20,13 +21,16 @@ test: $(READY)
 ui: $(READY) instance
 	$(BIN)/dagster dev
 
-check: lint test $(READY)
-	$(BIN)/dagster definitions validate
+check: lint test validate
 
 lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# dagster.yaml takes its paths from .env, so validation needs the instance as `ui` does.
+validate: $(READY) instance
+	$(BIN)/dagster definitions validate
 
 bench: $(READY)
 	$(BIN)/python -m turbomode_assets_tests.benchmarks
