@@ -23,6 +23,7 @@ with warnings.catch_warnings():
     from turbomode_assets.automation import jobs, schedules
 
 from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
+from turbomode_assets.resources.ingestion import IngestionResource
 from turbomode_assets.resources.io_managers import LakeIOManager, MasterReaderIOManager
 from turbomode_assets.resources.master_writer import MasterWriterIOManager
 from turbomode_assets.resources.settings import SettingsResource
@@ -31,10 +32,19 @@ from turbomode_assets.resources.stores import (
     LakeResource,
     MasterReaderResource,
     MemoryResource,
-    VendorsResource,
 )
 
-INGESTION = frozenset({"raw_candles", "symbol_metadata", "sector_mappings", "splits", "dividends"})
+INGESTION = frozenset(
+    {
+        "raw_candles",
+        "symbol_metadata",
+        "sector_mappings",
+        "splits",
+        "dividends",
+        "fundamentals",
+        "db_metadata",
+    }
+)
 """The only assets that may write the master store."""
 
 
@@ -66,7 +76,7 @@ def build_resources(settings: SettingsResource) -> dict[str, object]:
         "lake_store": lake,
         "memory": MemoryResource(settings=settings),
         "artifacts": ArtifactsResource(settings=settings),
-        "vendors": VendorsResource(settings=settings),
+        "ingestion": IngestionResource(settings=settings),
         "master_reader": MasterReaderIOManager(master=master),
         MASTER_WRITER_KEY: MasterWriterIOManager(master=master),
         "lake": LakeIOManager(lake=lake),

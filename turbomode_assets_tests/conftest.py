@@ -10,7 +10,15 @@ from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets_tests.builders import run_assets, small_settings
 
-INGESTION = ["symbol_metadata", "sector_mappings", "splits", "dividends", "raw_candles"]
+INGESTION = [
+    "symbol_metadata",
+    "sector_mappings",
+    "splits",
+    "dividends",
+    "fundamentals",
+    "db_metadata",
+    "raw_candles",
+]
 DERIVED = ["bars", "features", "labels"]
 AS_OF = dt.date(2015, 12, 1)
 HISTORY = SessionSpan(dt.date(2014, 11, 10), AS_OF)

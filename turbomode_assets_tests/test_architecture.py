@@ -45,11 +45,13 @@ MAY_IMPORT = {
         "stores/features.py",
         "stores/lake.py",
         "stores/master_writer.py",
+        "stores/pinned_tables.py",
         "stores/reader.py",
     },
     "deltalake": {
         "stores/delta.py",
         "stores/features.py",
+        "stores/pinned_tables.py",
         "stores/reader.py",
         "stores/table_files.py",
     },

@@ -14,6 +14,7 @@ from turbomode_assets.contracts.tables import BARS
 from turbomode_assets.curation import curate
 from turbomode_assets.reports import close_and_volume_picture
 from turbomode_assets.resources.boundary import explained
+from turbomode_assets.resources.io_managers import TIMEFRAME_KEY
 from turbomode_assets.resources.stores import ArtifactsResource, MasterReaderResource
 from turbomode_assets.stores import Pinned
 
@@ -27,7 +28,9 @@ from turbomode_assets.stores import Pinned
     owners=OWNERS,
     io_manager_key="lake",
     metadata=definition_metadata(BARS),
-    ins={"raw_candles": dg.AssetIn(input_manager_key="master_reader")},
+    ins={
+        "raw_candles": dg.AssetIn(input_manager_key="master_reader", metadata={TIMEFRAME_KEY: "1d"})
+    },
     deps=["symbol_metadata", "splits"],
 )
 @explained

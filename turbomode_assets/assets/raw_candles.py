@@ -1,7 +1,6 @@
-"""Ingestion of price bars, exactly as the vendors deliver them."""
+"""Ingestion of price bars, exactly as the vendors deliver them, and the bars derived from them."""
 
-import datetime as dt
-from collections.abc import Callable
+from typing import Any
 
 import dagster as dg
 
@@ -15,57 +14,60 @@ from turbomode_assets.automation.partitions import SESSIONS, session_span
 from turbomode_assets.contracts.tables import CANDLES
 from turbomode_assets.reports import coverage_picture
 from turbomode_assets.resources.boundary import explained
-from turbomode_assets.resources.fetched import MASTER_WRITER_KEY, Fetched
-from turbomode_assets.resources.stores import (
-    ArtifactsResource,
-    MasterReaderResource,
-    VendorsResource,
-)
-from turbomode_assets.vendors import fetch_candles
+from turbomode_assets.resources.candle_fetching import CandleFetch
+from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
+from turbomode_assets.resources.ingestion import IngestionResource, IngestionTools
+from turbomode_assets.resources.progress import Progress
+from turbomode_assets.resources.stores import ArtifactsResource
+from turbomode_assets.sessions import SessionSpan
 
 
 @dg.asset(
     group_name="ingestion",
     partitions_def=SESSIONS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    code_version="1",
+    code_version="2",
     kinds={"polars", "deltalake"},
     owners=OWNERS,
     io_manager_key=MASTER_WRITER_KEY,
     metadata=definition_metadata(CANDLES),
-    deps=["symbol_metadata"],
+    deps=["symbol_metadata", "splits"],
 )
 @explained
 def raw_candles(
-    context: dg.AssetExecutionContext,
-    vendors: VendorsResource,
-    master: MasterReaderResource,
-    artifacts: ArtifactsResource,
-) -> dg.Output[Fetched]:
-    """Candles of every listed symbol, as received: each partition covers (previous session, T]."""
+    context: dg.AssetExecutionContext, ingestion: IngestionResource, artifacts: ArtifactsResource
+) -> dg.Output[CandleFetch]:
+    """Candles of every listed symbol: each partition covers (previous session, T].
+
+    Only what is missing is asked for, in all configured timeframes, and stored piece by piece; a
+    run that fails has stored everything that was answered.
+    """
+    tools = ingestion.open()
+    universe = tools.master.read("symbol_metadata", caller="raw_candles").rows
+    splits = tools.master.read("splits", caller="raw_candles").rows
     span = session_span(context)
-    sources = vendors.open()
-    universe = master.open().read("symbol_metadata", caller="raw_candles").rows
-    candles = fetch_candles(
-        sources,
-        universe,
-        span,
-        ingested_at=dt.datetime.now(dt.UTC),
-        progress=_report(context),
+    return dg.Output(
+        CandleFetch(
+            tools,
+            universe,
+            splits,
+            span,
+            Progress(context.log.info, tools.budget_left),
+            describe=lambda: _stored_metadata(tools, span, artifacts),
+        )
     )
-    symbols = candles.get_column("symbol").unique().to_list()
-    notes = "; ".join(note for vendor in sources for note in vendor.notes)
-    metadata = table_metadata(candles, span, notes=notes) | picture_metadata(
-        lambda: coverage_picture(candles), artifacts.open().reports, "raw_candles", span
+
+
+def _stored_metadata(
+    tools: IngestionTools, span: SessionSpan, artifacts: ArtifactsResource
+) -> dict[str, Any]:
+    """What lies in the store now: rows by timeframe, and a preview and picture of the longest."""
+    counts = tools.master.count("candles", "timeframe", span=span)
+    shown = "1d" if "1d" in tools.fetch.timeframes else tools.fetch.timeframes[0]
+    candles = tools.master.read("candles", caller="raw_candles", span=span, timeframes=[shown])
+    notes = "; ".join(note for vendor in tools.vendors for note in vendor.notes)
+    facts = table_metadata(candles.rows, span, notes=notes, rows_by_timeframe=counts)
+    facts["dagster/partition_row_count"] = sum(counts.values())
+    return facts | picture_metadata(
+        lambda: coverage_picture(candles.rows), artifacts.open().reports, "raw_candles", span
     )
-    return dg.Output(Fetched(candles, symbols), metadata=metadata)
-
-
-def _report(context: dg.AssetExecutionContext) -> Callable[[int, int], None]:
-    """Log each tenth of the symbols as it is done."""
-
-    def report(done: int, total: int) -> None:
-        if done * 10 // total > (done - 1) * 10 // total:
-            context.log.info(f"fetched {done} of {total} symbols")
-
-    return report

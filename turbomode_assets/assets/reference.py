@@ -1,18 +1,35 @@
-"""Ingestion of reference data: what each symbol is, its sector, splits and dividends."""
+"""Ingestion of reference data: symbols, sectors, splits, dividends, fundamentals, dictionary.
 
-import datetime as dt
+Reference data are snapshots with knowledge times, so these assets have no partitions; a run for
+sessions refreshes what is older than `fetch.reference_age_sessions` says.
+"""
 
 import dagster as dg
 
 from turbomode_assets.assets.metadata import OWNERS, definition_metadata, table_metadata
+from turbomode_assets.contracts.dictionary import data_dictionary
 from turbomode_assets.contracts.table import TableContract
-from turbomode_assets.contracts.tables import DIVIDENDS, SECTOR_MAPPINGS, SPLITS, SYMBOL_METADATA
+from turbomode_assets.contracts.tables import (
+    DB_METADATA,
+    DIVIDENDS,
+    FUNDAMENTALS,
+    MASTER_TABLES,
+    SECTOR_MAPPINGS,
+    SPLITS,
+    SYMBOL_METADATA,
+)
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.fetched import MASTER_WRITER_KEY, Fetched
-from turbomode_assets.resources.stores import MasterReaderResource, VendorsResource
-from turbomode_assets.sessions import FIRST_SESSION, SessionSpan, last_closed_session
+from turbomode_assets.resources.ingestion import IngestionResource
+from turbomode_assets.sessions import (
+    FIRST_SESSION,
+    SessionSpan,
+    last_closed_session,
+    offset_session,
+)
 from turbomode_assets.vendors import (
     fetch_corporate_actions,
+    fetch_fundamentals,
     fetch_universe,
     merge_metadata,
     merge_sector_mappings,
@@ -26,8 +43,12 @@ def _table(contract: TableContract) -> dg.AssetOut:
         kinds={"polars", "deltalake"},
         owners=OWNERS,
         metadata=definition_metadata(contract),
-        code_version="1",
+        code_version="2",
     )
+
+
+def _output(fetched: Fetched) -> dg.Output[Fetched]:
+    return dg.Output(fetched, metadata=table_metadata(fetched.rows))
 
 
 @dg.multi_asset(
@@ -37,24 +58,21 @@ def _table(contract: TableContract) -> dg.AssetOut:
 )
 @explained
 def instruments(
-    vendors: VendorsResource, master: MasterReaderResource
+    ingestion: IngestionResource,
 ) -> tuple[dg.Output[Fetched], dg.Output[Fetched]]:
-    """What the vendors offer now: the universe, and the sector of each symbol over time.
-
-    A snapshot with knowledge times, so it has no partitions; a run for sessions refreshes it.
-    """
-    store, known_at = master.open(), dt.datetime.now(dt.UTC)
-    metadata, sectors = fetch_universe(vendors.open(), known_at=known_at)
-    if store.exists("symbol_metadata"):
-        known = store.read("symbol_metadata", caller="instruments").rows
-        metadata = merge_metadata(known, metadata, known_at)
-    if store.exists("sector_mappings"):
-        mapped = store.read("sector_mappings", caller="instruments").rows
-        sectors = merge_sector_mappings(mapped, sectors, known_at)
+    """What the vendors offer now: the universe, and the sector of each symbol over time."""
+    with ingestion.open() as tools:
+        known, mapped = tools.stored("symbol_metadata"), tools.stored("sector_mappings")
+        if not tools.universe_is_due(known):
+            return _output(Fetched(known, [])), _output(Fetched(mapped, []))
+        now = tools.now()
+        metadata, sectors = fetch_universe(tools.vendors, known_at=now)
+        metadata = merge_metadata(known, metadata, now)
+        sectors = merge_sector_mappings(mapped, sectors, now)
     symbols = metadata.get_column("symbol").to_list()
-    return (
-        dg.Output(Fetched(metadata, symbols), metadata=table_metadata(metadata)),
-        dg.Output(Fetched(sectors, symbols), metadata=table_metadata(sectors)),
+    remember = tools.remembering("instruments", symbols)
+    return _output(Fetched(metadata, symbols)), _output(
+        Fetched(sectors, symbols, when_stored=remember)
     )
 
 
@@ -66,18 +84,57 @@ def instruments(
 )
 @explained
 def corporate_actions(
-    vendors: VendorsResource, master: MasterReaderResource
+    ingestion: IngestionResource,
 ) -> tuple[dg.Output[Fetched], dg.Output[Fetched]]:
     """Every split and dividend up to the last closed session.
 
     The whole history each time: candles that a vendor adjusted as of a later day are taken back
     with the splits up to that day. A value at session T still reads events up to T alone.
     """
-    history = SessionSpan(FIRST_SESSION, last_closed_session(dt.datetime.now(dt.UTC)))
-    universe = master.open().read("symbol_metadata", caller="corporate_actions").rows
-    symbols = universe.get_column("symbol").to_list()
-    splits, dividends = fetch_corporate_actions(vendors.open(), universe, history)
-    return (
-        dg.Output(Fetched(splits, symbols), metadata=table_metadata(splits)),
-        dg.Output(Fetched(dividends, symbols), metadata=table_metadata(dividends)),
+    with ingestion.open() as tools:
+        due = tools.due("corporate_actions", "dividends", tools.stored("symbol_metadata"))
+        history = SessionSpan(FIRST_SESSION, last_closed_session(tools.now()))
+        splits, dividends = fetch_corporate_actions(tools.asking, due, history)
+    symbols = due.get_column("symbol").to_list()
+    remember = tools.remembering("corporate_actions", symbols)
+    return _output(Fetched(splits, symbols)), _output(
+        Fetched(dividends, symbols, when_stored=remember)
     )
+
+
+@dg.asset(
+    group_name="ingestion",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    code_version="1",
+    kinds={"polars", "deltalake"},
+    owners=OWNERS,
+    io_manager_key=MASTER_WRITER_KEY,
+    metadata=definition_metadata(FUNDAMENTALS),
+    deps=["symbol_metadata"],
+)
+@explained
+def fundamentals(ingestion: IngestionResource) -> dg.Output[Fetched]:
+    """Company metrics as of now, under the first session that closes after they were fetched."""
+    with ingestion.open() as tools:
+        now = tools.now()
+        due = tools.due("fundamentals", "fundamentals", tools.stored("symbol_metadata"))
+        rows = fetch_fundamentals(tools.asking, due, now)
+    session = offset_session(last_closed_session(now), 1)
+    symbols = due.get_column("symbol").to_list()
+    remember = tools.remembering("fundamentals", symbols)
+    return _output(Fetched(rows, symbols, SessionSpan(session, session), when_stored=remember))
+
+
+@dg.asset(
+    group_name="ingestion",
+    code_version="1",
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    kinds={"polars", "deltalake"},
+    owners=OWNERS,
+    io_manager_key=MASTER_WRITER_KEY,
+    metadata=definition_metadata(DB_METADATA),
+)
+@explained
+def db_metadata() -> dg.Output[Fetched]:
+    """The master's data dictionary: type, unit and meaning of every column."""
+    return _output(Fetched(data_dictionary(MASTER_TABLES.values()), []))

@@ -7,6 +7,11 @@ from turbomode_assets.curation.corporate_actions import (
 )
 from turbomode_assets.curation.curate import curate
 from turbomode_assets.curation.reasons import REASONS
+from turbomode_assets.curation.resampling import (
+    first_day_of_periods,
+    resample_calendar,
+    resample_intraday,
+)
 from turbomode_assets.curation.sectors import with_sectors
 
 __all__ = [
@@ -15,5 +20,8 @@ __all__ = [
     "adjust_forward",
     "adjustment_factors",
     "curate",
+    "first_day_of_periods",
+    "resample_calendar",
+    "resample_intraday",
     "with_sectors",
 ]

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 import polars as pl
 
 from turbomode_assets.contracts.columns import PRICES
-from turbomode_assets.contracts.errors import MissingDataError, first_few
 from turbomode_assets.contracts.tables import BARS, REPAIRS
 from turbomode_assets.curation import reasons
 from turbomode_assets.curation.corporate_actions import undo_splits
+from turbomode_assets.curation.days import ROUND_THE_CLOCK, with_day
 from turbomode_assets.curation.price_bounds import mend_bounds
-from turbomode_assets.sessions import NEW_YORK, offset_session
+from turbomode_assets.sessions import offset_session
 
-ROUND_THE_CLOCK = "24/7"
 _BAR = ["symbol", "session"]
 
 
@@ -40,7 +39,7 @@ def curate(
     Raises:
         MissingDataError: a candle's symbol is not among the instruments.
     """
-    daily = _with_day(candles.filter(pl.col("timeframe") == "1d"), instruments)
+    daily = with_day(candles.filter(pl.col("timeframe") == "1d"), instruments)
     around_the_clock = pl.col("calendar") == ROUND_THE_CLOCK
     off_session = ~around_the_clock & (pl.col("day") != pl.col("session"))
     missing = pl.any_horizontal(pl.col(name).is_null() for name in PRICES)
@@ -66,25 +65,6 @@ def curate(
     gaps = _missing_days(daily.filter(around_the_clock), kept, instruments)
     repairs = pl.concat([changes, gaps, *left_out]).sort(REPAIRS.sort_by)
     return _bars(undo_splits(kept, splits), repairs), repairs
-
-
-def _with_day(candles: pl.DataFrame, instruments: pl.DataFrame) -> pl.DataFrame:
-    """Add each candle's calendar and its day there: New York's, or UTC's around the clock."""
-    calendars = instruments.select("symbol", "calendar")
-    joined = candles.join(calendars, on="symbol", how="left", validate="m:1")
-    strangers = joined.filter(pl.col("calendar").is_null())["symbol"].unique().sort()
-    if len(strangers):
-        raise MissingDataError(
-            f"candles of symbols that are no instruments: {first_few(strangers)}",
-            where="curation, table symbol_metadata",
-            fix="materialize symbol_metadata from the vendor that delivered these candles",
-        )
-    utc_day = pl.col("ts").dt.date()
-    new_york_day = pl.col("ts").dt.convert_time_zone(NEW_YORK).dt.date()
-    is_utc = pl.col("calendar") == ROUND_THE_CLOCK
-    return joined.with_columns(day=pl.when(is_utc).then(utc_day).otherwise(new_york_day)).sort(
-        "symbol", "ts"
-    )
 
 
 def _left_out(candles: pl.DataFrame, reason: str) -> pl.DataFrame:

@@ -1,9 +1,12 @@
 """What ingestion hands to the master writer, which this module does not hold."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import polars as pl
+
+from turbomode_assets.sessions import SessionSpan
 
 MASTER_WRITER_KEY = "master_writer"
 """Resource key of the one io manager that writes the master store."""
@@ -11,7 +14,36 @@ MASTER_WRITER_KEY = "master_writer"
 
 @dataclass(frozen=True)
 class Fetched:
-    """Rows from the vendors and the symbols that they replace."""
+    """Rows from the vendors and the symbols that they replace; no symbols: nothing to replace.
+
+    `span` names the sessions they belong to where the asset has no partitions but its table has
+    sessions. `when_stored` is called after the commit.
+    """
 
     rows: pl.DataFrame
     symbols: Sequence[str]
+    span: SessionSpan | None = None
+    when_stored: Callable[[], None] | None = None
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Candles to be stored in one commit, and what was noticed about them, logged before."""
+
+    candles: pl.DataFrame
+    span: SessionSpan
+    symbols: Sequence[str]
+    timeframes: Sequence[str]
+    noticed: pl.DataFrame
+
+
+class Batches(Protocol):
+    """A fetch under way: each batch is to be stored before the next is asked for."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Fetch, piece by piece."""
+        ...
+
+    def metadata(self) -> Mapping[str, Any]:
+        """What there is to tell once all batches are stored."""
+        ...

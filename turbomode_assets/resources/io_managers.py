@@ -16,6 +16,9 @@ from turbomode_assets.stores import Lake, Pinned, TableReader
 TABLE_KEY = "turbomode/table"
 """Definition metadata that names an asset's table where it is not called like the asset."""
 
+TIMEFRAME_KEY = "turbomode/timeframe"
+"""Input metadata that names the one timeframe which is read."""
+
 
 def partition_span(context: dg.InputContext | dg.OutputContext) -> SessionSpan:
     """Sessions of an input (its look-back included) or an output."""
@@ -47,12 +50,14 @@ def load_span(context: dg.InputContext, reader: TableReader) -> Pinned:
             where=f"--partition-range, {context.step_context.op.name}",
             fix="give the earlier session first",
         )
+    timeframe = context.definition_metadata.get(TIMEFRAME_KEY)
     return reader.read_complete(
         table_of(context),
         caller=context.step_context.op.name,
         span=partition_span(context),
         due=SessionSpan(dt.date.fromisoformat(keys.start), dt.date.fromisoformat(keys.end)),
         asset=context.asset_key.to_user_string(),
+        timeframes=None if timeframe is None else [timeframe],
     )
 
 

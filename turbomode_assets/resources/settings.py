@@ -18,6 +18,7 @@ from turbomode_assets.contracts.errors import ConfigurationError
 
 DATA_ROOT_VARIABLE = "TURBOMODE_DATA_ROOT"
 TENANT_VARIABLE = "TURBOMODE_TENANT"
+OPERATIONS_VARIABLE = "TURBOMODE_OPERATIONS_URL"
 CONFIG_DIR_VARIABLE = "TURBOMODE_CONFIG_DIR"
 DEFAULT_TENANT = "default"
 
@@ -82,6 +83,15 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
     def master_root(self) -> str:
         """Root of the shared master store."""
         return str(self.root / "master")
+
+    @property
+    def operations_url(self) -> str:
+        """Database of queue, leases and vendor budgets, shared by all who ingest into this master.
+
+        It may hold a password: never show it.
+        """
+        given = os.environ.get(OPERATIONS_VARIABLE)
+        return given or f"sqlite:///{self.root / 'operations' / 'operations.sqlite'}"
 
     @property
     def lake_root(self) -> str:

@@ -1,4 +1,4 @@
-"""What assets are handed to reach the stores and the vendors. Nothing here writes market data."""
+"""What assets are handed to reach the stores. Nothing here writes market data."""
 
 import dagster as dg
 
@@ -6,7 +6,6 @@ from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.features import feature_names
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
-from turbomode_assets.vendors import Vendor, build_vendors
 
 
 class MasterReaderResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no value type of its own
@@ -48,13 +47,3 @@ class ArtifactsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # n
     def open(self) -> Artifacts:
         """Open the tenant's artifacts."""
         return Artifacts(self.settings.artifacts_root)
-
-
-class VendorsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no value type of its own
-    """Hands out the vendors in their order of precedence."""
-
-    settings: SettingsResource
-
-    def open(self) -> list[Vendor]:
-        """Build the vendors that the configuration names."""
-        return build_vendors(self.settings.vendors(), self.settings.root)

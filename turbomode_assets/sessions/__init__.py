@@ -14,6 +14,7 @@ from turbomode_assets.sessions.calendar import (
     offset_session,
     require_session,
     session_close,
+    session_closes,
     session_index,
     session_indices,
     session_of,
@@ -22,21 +23,26 @@ from turbomode_assets.sessions.calendar import (
     sessions_between,
     sessions_of,
 )
+from turbomode_assets.sessions.intraday import MINUTES_PER_DAY, bars_in_sessions, session_minutes
 from turbomode_assets.sessions.span import SessionSpan
 
 __all__ = [
     "CALENDAR_END",
     "FIRST_SESSION",
+    "MINUTES_PER_DAY",
     "NEW_YORK",
     "SessionSpan",
+    "bars_in_sessions",
     "closures",
     "is_session",
     "last_closed_session",
     "offset_session",
     "require_session",
     "session_close",
+    "session_closes",
     "session_index",
     "session_indices",
+    "session_minutes",
     "session_of",
     "session_open",
     "session_opens",

@@ -43,6 +43,12 @@ def _session_opens() -> pl.Series:
 
 
 @functools.cache
+def _session_closes() -> pl.Series:
+    closes = _xnys().closes.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
+    return pl.Series(closes).dt.replace_time_zone("UTC")
+
+
+@functools.cache
 def _positions() -> dict[dt.date, int]:
     return {session: position for position, session in enumerate(_sessions())}
 
@@ -167,6 +173,17 @@ def session_close(session: dt.date) -> dt.datetime:
     """Close of a session, UTC; early on half days."""
     require_session(session, where="session_close")
     return _xnys().session_close(session.isoformat()).to_pydatetime()  # type: ignore[no-any-return]
+
+
+def session_closes(sessions: pl.Series) -> pl.Series:
+    """Vectorised `session_close`.
+
+    Raises:
+        InputError: a day is missing or no session.
+    """
+    if sessions.is_empty():
+        return sessions.cast(_session_closes().dtype)
+    return _session_closes().gather(session_indices(sessions)).alias(sessions.name)
 
 
 def last_closed_session(now: dt.datetime) -> dt.date:

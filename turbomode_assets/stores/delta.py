@@ -158,12 +158,7 @@ def replace_rows(
     try:
         written = retry(_replace_once, uri, frame, contract, owner, scope)
     except (DeltaError, OSError) as error:
-        raise StoreError(
-            f"table {contract.name} was not written: {error}",
-            where=uri,
-            fix="check disk space, permissions and other writers, then run again; "
-            "the table is as it was",
-        ) from error
+        raise _not_written(contract, uri, error) from error
     logger.info(
         "write %s v%d rows=%d committed=%s caller=%s seconds=%.3f",
         f"{owner}/{contract.name}",
@@ -174,6 +169,44 @@ def replace_rows(
         time.perf_counter() - started,
     )
     return written
+
+
+def append_rows(
+    uri: str, frame: pl.DataFrame, contract: TableContract, *, owner: str, caller: str
+) -> Written:
+    """Add the rows whose key the table does not hold yet, in one commit; change no other.
+
+    Raises:
+        ContractError: the frame breaks the contract.
+        StoreError: the table cannot be written, or has other columns than the contract.
+    """
+    started = time.perf_counter()
+    frame = check_table(frame, contract)
+    _create_table(uri, contract, owner)
+    table = open_table(uri, contract, owner)
+    _check_stored_columns(table, contract, uri)
+    stored = pl.scan_delta(table).select(contract.key)
+    new = frame.lazy().join(stored, on=contract.key, how="anti", maintain_order="left").collect()
+    if new.height:
+        try:
+            write_deltalake(
+                table,
+                _batches(new, contract),
+                mode="append",
+                target_file_size=FILE_BYTES,
+                writer_properties=writer_properties(contract),
+            )
+        except (DeltaError, OSError) as error:
+            raise _not_written(contract, uri, error) from error
+    logger.info(
+        "append %s v%d rows=%d caller=%s seconds=%.3f",
+        f"{owner}/{contract.name}",
+        table.version(),
+        new.height,
+        caller,
+        time.perf_counter() - started,
+    )
+    return Written(contract.name, table.version(), new.height, committed=new.height > 0)
 
 
 def _replace_once(
@@ -189,13 +222,28 @@ def _replace_once(
             return Written(contract.name, table.version(), frame.height, committed=False)
     write_deltalake(
         table,
-        pa.RecordBatchReader.from_batches(arrow_schema(contract), record_batches(frame, contract)),
+        _batches(frame, contract),
         mode="overwrite",
         predicate=scope.predicate(contract) or None,
         target_file_size=FILE_BYTES,
         writer_properties=writer_properties(contract),
     )
     return Written(contract.name, table.version(), frame.height, committed=True)
+
+
+def _batches(frame: pl.DataFrame, contract: TableContract) -> pa.RecordBatchReader:
+    return pa.RecordBatchReader.from_batches(
+        arrow_schema(contract), record_batches(frame, contract)
+    )
+
+
+def _not_written(contract: TableContract, uri: str, error: Exception) -> StoreError:
+    return StoreError(
+        f"table {contract.name} was not written: {error}",
+        where=uri,
+        fix="check disk space, permissions and other writers, then run again; "
+        "the table is as it was",
+    )
 
 
 def _keep_first_times(

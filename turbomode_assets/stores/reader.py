@@ -46,6 +46,11 @@ class TableReader:
         """Whose tables these are: `master`, or `lake/<tenant>`."""
         return self._owner
 
+    @property
+    def tables(self) -> list[str]:
+        """Names of every table of this owner, written or not."""
+        return list(self._tables)
+
     def contract(self, table: str) -> TableContract:
         """Contract of a table of this owner.
 
@@ -75,6 +80,7 @@ class TableReader:
         caller: str,
         span: SessionSpan | None = None,
         symbols: Sequence[str] | None = None,
+        timeframes: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         version: int | None = None,
     ) -> Pinned:
@@ -88,7 +94,8 @@ class TableReader:
         delta = open_table(self.uri(table), contract, self._owner)
         if version is not None:
             delta.load_as_version(version)
-        values = () if symbols is None else (("symbol", tuple(symbols)),)
+        wanted = {"symbol": symbols, "timeframe": timeframes}
+        values = tuple((name, tuple(each)) for name, each in wanted.items() if each is not None)
         rows = scan_table(delta, contract, Scope(span, values), _known(columns, contract)).collect()
         rows = sort_rows(rows, [name for name in contract.sort_by if name in rows.columns])
         logger.info(
@@ -110,6 +117,7 @@ class TableReader:
         span: SessionSpan,
         due: SessionSpan,
         asset: str | None = None,
+        timeframes: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
     ) -> Pinned:
         """Read a span in which no session is missing.
@@ -131,7 +139,7 @@ class TableReader:
                 where=f"{self._owner}/{table}, needed by {caller} for {span}",
                 fix=f"{remedy} --partition-range {due.first}...{due.last}",
             )
-        pinned = self.read(table, caller=caller, span=span, columns=columns)
+        pinned = self.read(table, caller=caller, span=span, timeframes=timeframes, columns=columns)
         stored = set(pinned.rows.get_column("session").unique())
         history_begins = self._first_session(table) or due.first
         expected = SessionSpan(max(span.first, min(history_begins, due.first)), span.last).sessions
@@ -155,6 +163,23 @@ class TableReader:
         """Tell whether a table was ever written."""
         return DeltaTable.is_deltatable(self.uri(table))
 
+    def has_rows(self, table: str, span: SessionSpan) -> bool:
+        """Tell whether a table exists and has a row in a span."""
+        if not self.exists(table):
+            return False
+        contract = self.contract(table)
+        delta = open_table(self.uri(table), contract, self._owner)
+        rows = scan_table(delta, contract, Scope(span), [str(contract.span_column)])
+        return rows.head(1).collect().height > 0
+
+    def count(self, table: str, column: str, *, span: SessionSpan) -> dict[str, int]:
+        """Rows of a span for each value of a column."""
+        contract = self.contract(table)
+        delta = open_table(self.uri(table), contract, self._owner)
+        rows = scan_table(delta, contract, Scope(span), [column, str(contract.span_column)])
+        counts = rows.group_by(column).len().sort(column).collect()
+        return {str(value): int(number) for value, number in counts.iter_rows()}
+
     def distinct(self, table: str, column: str) -> set[str]:
         """Return the different values of a column; none while the table does not exist."""
         if not self.exists(table):
@@ -162,8 +187,10 @@ class TableReader:
         delta = open_table(self.uri(table), self.contract(table), self._owner)
         return set(pl.scan_delta(delta).select(column).unique().collect().to_series())
 
-    def connect(self) -> Connection:
+    def connect(self, versions: Mapping[str, int] | None = None) -> Connection:
         """Open a DuckDB connection with every existing table as a view, unable to write any file.
+
+        With `versions` the views are of these tables, each at its version, and no others.
 
         External access is off and its configuration locked: `COPY TO`, `ATTACH` and file reads
         are refused by DuckDB itself.
@@ -172,8 +199,10 @@ class TableReader:
 
         connection = duckdb.connect()
         for name, contract in self._tables.items():
-            if self.exists(name):
+            if name in versions if versions is not None else self.exists(name):
                 delta = open_table(self.uri(name), contract, self._owner)
+                if versions is not None:
+                    delta.load_as_version(versions[name])
                 connection.register(name, delta.to_pyarrow_dataset())
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

@@ -27,6 +27,7 @@ from turbomode_assets.vendors.protocol import (
     SPLIT_SCHEMA,
     Candles,
     CorporateActions,
+    Fundamentals,
     Instruments,
     NoData,
     Request,
@@ -94,7 +95,11 @@ class ArchiveVendor:
                 where=f"{path}, column last_session",
                 fix="name the last session with a candle; leave symbols gone before 1999 out",
             )
-        return Instruments(frame)
+        return Instruments(
+            frame.with_columns(vendor_sector=pl.lit(None, dtype=pl.String)).select(
+                INSTRUMENT_SCHEMA.names()
+            )
+        )
 
     def fetch_candles(self, request: Request) -> Candles | NoData | VendorFailure:
         """One symbol's candles over a span.
@@ -138,6 +143,13 @@ class ArchiveVendor:
             splits.filter(inside).select(SPLIT_SCHEMA.names()),
             dividends.select(DIVIDEND_SCHEMA.names()),
         )
+
+    def fetch_fundamentals(self, request: Request) -> Fundamentals | NoData | VendorFailure:
+        """Nothing: the archive's files hold none."""
+        return NoData("the archive holds no fundamentals")
+
+    def close(self) -> None:
+        """Hold nothing that could be closed."""
 
     def _read(self, form: FileForm, pattern: str) -> pl.DataFrame:
         return read_files(find_files(self.folder, pattern, form.kind), form)

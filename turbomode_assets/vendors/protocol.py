@@ -26,7 +26,8 @@ CANDLE_SCHEMA = pl.Schema(
         "trades": pl.Int64(),
     }
 )
-"""Candles of one symbol; ts is the start of the bar (XNYS: session open; 24/7: midnight UTC)."""
+"""Candles of one symbol; ts is the start of the bar. Daily bars start at the session's open (24/7:
+midnight UTC). Intraday bars are counted from there, whatever anchor the vendor has by itself."""
 
 SPLIT_SCHEMA = pl.Schema({"ex_date": pl.Date(), "ratio": pl.Float64()})
 """Splits of one symbol; the ratio is new shares per old share."""
@@ -44,11 +45,16 @@ INSTRUMENT_SCHEMA = pl.Schema(
         "calendar": pl.String(),
         "role": pl.String(),
         "sector": pl.String(),
+        "vendor_sector": pl.String(),
         "first_session": pl.Date(),
         "last_session": pl.Date(),
     }
 )
-"""What a vendor knows of its symbols; sector and sessions are null where it does not know them."""
+"""What a vendor knows of its symbols: `sector` in the GICS vocabulary, `vendor_sector` in its own.
+Sectors and sessions are null where it does not know them."""
+
+FUNDAMENTALS_SCHEMA = pl.Schema({"metric": pl.String(), "value": pl.Float64()})
+"""Present values of one symbol's metrics, named as in `contracts.fundamentals.METRICS`."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,15 @@ class Request:
 
 @dataclass(frozen=True)
 class Instruments:
-    """Every symbol a vendor offers, in INSTRUMENT_SCHEMA."""
+    """Every symbol a vendor offers, in INSTRUMENT_SCHEMA, and whose names `vendor_sector` uses."""
+
+    frame: pl.DataFrame
+    vocabulary: str | None = None
+
+
+@dataclass(frozen=True)
+class Fundamentals:
+    """One symbol's present metrics in FUNDAMENTALS_SCHEMA; those the vendor lacks have no row."""
 
     frame: pl.DataFrame
 
@@ -103,11 +117,16 @@ class NoData:
 
 @dataclass(frozen=True)
 class VendorFailure:
-    """The vendor could not say. `kind` is one word for counting, `message` is for a person."""
+    """The vendor could not say. `kind` is one word for counting, `message` is for a person.
+
+    `retryable`: the same question may be answered soon. `budget` as kind means that the vendor was
+    not asked, because its budget allows no call before `retry_at`.
+    """
 
     kind: str
     message: str
     retryable: bool
+    retry_at: dt.datetime | None = None
 
 
 class Vendor(Protocol):
@@ -133,4 +152,12 @@ class Vendor(Protocol):
 
     def fetch_corporate_actions(self, request: Request) -> CorporateActions | VendorFailure:
         """One symbol's splits and dividends with an ex-date inside a span."""
+        ...
+
+    def fetch_fundamentals(self, request: Request) -> Fundamentals | NoData | VendorFailure:
+        """One symbol's metrics as of now; the span of the request says nothing here."""
+        ...
+
+    def close(self) -> None:
+        """Let go of connections; a later call opens them again."""
         ...

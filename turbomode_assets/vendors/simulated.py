@@ -23,6 +23,7 @@ from turbomode_assets.vendors.protocol import (
     SPLIT_SCHEMA,
     Candles,
     CorporateActions,
+    Fundamentals,
     Instruments,
     NoData,
     Request,
@@ -77,10 +78,12 @@ class SimulatedVendor:
             sector = GICS_SECTORS[sectors[number]]
             name = f"Simulated {sector} {number + 1}"
             listing = self._listing(number)
-            rows.append((symbol, name, "stock", XNYS, "tradeable", sector, *listing))
+            rows.append((symbol, name, "stock", XNYS, "tradeable", sector, None, *listing))
         for number, symbol in enumerate(crypto_symbols(self.config)):
             name, first = f"Simulated coin {number + 1}", self.config.first_session
-            rows.append((symbol, name, "crypto", ROUND_THE_CLOCK, "tradeable", None, first, None))
+            rows.append(
+                (symbol, name, "crypto", ROUND_THE_CLOCK, "tradeable", None, None, first, None)
+            )
         return Instruments(pl.DataFrame(rows, schema=INSTRUMENT_SCHEMA, orient="row"))
 
     def fetch_candles(self, request: Request) -> Candles | NoData | VendorFailure:
@@ -114,6 +117,13 @@ class SimulatedVendor:
             pl.DataFrame(splits, schema=SPLIT_SCHEMA, orient="row"),
             pl.DataFrame(dividends, schema=DIVIDEND_SCHEMA, orient="row"),
         )
+
+    def fetch_fundamentals(self, request: Request) -> Fundamentals | NoData | VendorFailure:
+        """Nothing: made-up companies publish no accounts."""
+        return NoData("the simulated market has no fundamentals")
+
+    def close(self) -> None:
+        """Hold nothing that could be closed."""
 
     def _find(self, request: Request) -> "_Found | VendorFailure":
         if request.timeframe != "1d":

@@ -11,6 +11,7 @@ MAPPINGS = pl.DataFrame(
         "valid_from": [JUNE, JULY, JUNE],
         "valid_to": [dt.date(2018, 6, 30), None, dt.date(2018, 6, 15)],
         "sector": ["Telecommunication Services", "Communication Services", "Energy"],
+        "vocabulary": ["GICS", "GICS", "GICS"],
     }
 )
 
@@ -36,3 +37,10 @@ def test_the_sector_is_the_one_mapped_on_that_session():
 def test_without_mappings_every_sector_is_unknown():
     bars = pl.DataFrame({"symbol": ["T"], "session": [MAY]})
     assert with_sectors(bars, MAPPINGS.clear()).get_column("sector").to_list() == [None]
+
+
+def test_sectors_of_other_vocabularies_are_passed_over():
+    bars = pl.DataFrame({"symbol": ["X"], "session": [JUNE]})
+    other = MAPPINGS.with_columns(vocabulary=pl.lit("Yahoo"), sector=pl.lit("Utilities"))
+    both = pl.concat([MAPPINGS, other])
+    assert with_sectors(bars, both).get_column("sector").to_list() == ["Energy"]

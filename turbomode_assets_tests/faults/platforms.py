@@ -32,7 +32,7 @@ FORKSERVER = multiprocessing.get_context("forkserver")
 LIBRARIES = [
     *("dagster._cli.asset", "dagster._core.storage.event_log.sqlite.sqlite_event_log"),
     *("polars", "deltalake", "torch", "lightgbm", "sklearn.linear_model", "numba", "scipy.stats"),
-    *("matplotlib.backends.backend_agg", "exchange_calendars"),
+    *("matplotlib.backends.backend_agg", "turbomode_assets_tests.faults.ib_ingestion"),
 ]
 PATIENCE_SECONDS = 180
 KILLED = -signal.SIGKILL
@@ -108,7 +108,7 @@ class Platform:
     def arrivals(self) -> pl.DataFrame:
         """Key of every candle, and when it arrived."""
         candles = self.reader_of("candles").read("candles", caller="test").rows
-        return candles.select("symbol", "ts", "session", "ingested_at")
+        return candles.select("symbol", "timeframe", "ts", "session", "ingested_at")
 
     def materialized(self, asset: str) -> set[str]:
         """Partitions of an asset that Dagster holds for materialized."""

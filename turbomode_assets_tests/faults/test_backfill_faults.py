@@ -5,6 +5,7 @@ import random
 import time
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from turbomode_assets.contracts.tables import MASTER_TABLES
@@ -15,8 +16,11 @@ from turbomode_assets_tests.faults.platforms import KILLED, Platform, kill_while
 
 ASSETS = INGESTION + DERIVED
 TABLES = (*MASTER_TABLES, "bars", "repairs", "features", "labels")
-HISTORY = SessionSpan(dt.date(2015, 8, 3), dt.date(2015, 12, 28))
-BACKFILL = SessionSpan(dt.date(2015, 12, 15), dt.date(2016, 1, 22))
+DERIVED_BARS = ("1wk", "1mo")
+CANDLES = {f"candles {timeframe}" for timeframe in ("1d", *DERIVED_BARS)}
+"""Parts of the one table that are committed each by itself."""
+HISTORY = SessionSpan(dt.date(2016, 8, 1), dt.date(2016, 12, 16))
+BACKFILL = SessionSpan(dt.date(2016, 12, 5), dt.date(2017, 1, 6))
 """Overlaps what is stored, and crosses the year: a commit replaces one file and adds another."""
 
 STAGES = [
@@ -25,7 +29,12 @@ STAGES = [
         r"read master/symbol_metadata .* caller=raw_candles ",
         {"symbol_metadata", "sector_mappings", "splits", "dividends"},
     ),
-    ("after the commit of candles, before bars", r"write master/candles ", {"candles"}),
+    (
+        "after the commit of daily candles, before weekly ones",
+        r"write master/candles ",
+        {"candles 1d", "data_quality_log"},
+    ),
+    ("after all candles, before bars", r"read master/symbol_metadata .* caller=bars ", CANDLES),
     ("between bars and their repairs", r"write lake/default/bars ", {"bars"}),
     ("while features are computed", r"read lake/default/bars .* caller=features ", {"repairs"}),
     ("after features, before labels", r"write lake/default/features ", {"features"}),
@@ -63,7 +72,12 @@ def undisturbed(stored, tmp_path_factory):
 
 
 def rows_of(platform):
-    return {table: platform.rows(table) for table in TABLES}
+    tables = {table: platform.rows(table) for table in TABLES}
+    candles = tables.pop("candles")
+    for part in CANDLES:
+        is_part = pl.col("timeframe") == part.removeprefix("candles ")
+        tables[part] = candles.filter(is_part)
+    return tables
 
 
 def assert_each_table_is_one_of(platform, *states):
@@ -79,7 +93,7 @@ def assert_every_version_can_be_read(platform):
 
 def assert_no_candle_arrived_twice(platform, earlier):
     """Candles that were stored before keep the time of their arrival."""
-    keys = ["symbol", "ts", "session"]
+    keys = ["symbol", "timeframe", "ts", "session"]
     both = earlier.join(platform.arrivals(), on=keys, how="left", suffix="_now", validate="1:1")
     assert both.get_column("ingested_at").equals(both.get_column("ingested_at_now"))
 
@@ -118,13 +132,13 @@ def test_a_backfill_that_dies_at_every_stage_loses_doubles_and_tears_nothing(
     """One platform dies stage after stage: each run has the remains of all before it to pass."""
     platform = stored.copy(tmp_path / "market")
     before, after = rows_of(stored), undisturbed[0]
-    for table in ("candles", "bars", "features", "labels"):
+    for table in (*CANDLES, "bars", "features", "labels"):
         assert before[table].height < after[table].height
     committed = set()
     for stage, line, tables in STAGES:
         assert platform.finish(platform.start(ASSETS, BACKFILL, die_at=line)) == KILLED, stage
         committed |= tables
-        expected = {table: (after if table in committed else before)[table] for table in TABLES}
+        expected = {table: (after if table in committed else before)[table] for table in after}
         assert_each_table_is_one_of(platform, expected)
         assert_no_candle_arrived_twice(platform, stored.arrivals())
     complete(platform, after)
@@ -152,7 +166,8 @@ def test_a_backfill_that_dies_within_a_commit_has_either_rows(
         pytest.fail(f"no commit of {table} was slow enough to be caught")
     assert platform.finish(process) == KILLED
     expected = after if moment is just_committed else before
-    assert platform.rows(table).equals(expected[table])
+    part = "candles 1d" if table == "candles" else table
+    assert rows_of(platform)[part].equals(expected[part])
     assert_each_table_is_one_of(platform, before, after)
     complete(platform, after)
 

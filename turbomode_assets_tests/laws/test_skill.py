@@ -18,9 +18,10 @@ from turbomode_assets.ensemble import assemble_training_set, train_ensemble
 from turbomode_assets.features import compute_features, feature_families
 from turbomode_assets.labels import triple_barrier
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.vendors import fetch_candles, fetch_corporate_actions, fetch_universe
+from turbomode_assets.vendors import fetch_corporate_actions, fetch_universe
 from turbomode_assets.vendors.simulated import SimulatedVendor
 from turbomode_assets_tests.builders import write_configs
+from turbomode_assets_tests.vendors.builders import asking, delivered
 
 SIX_YEARS = SessionSpan(dt.date(2011, 11, 10), dt.date(2017, 11, 10))
 SEEDS = (1, 2, 3, 4, 5)
@@ -40,8 +41,8 @@ def out_of_sample_auc(edge: float, seed: int, configs: Path) -> float:
     )
     vendors = [SimulatedVendor(market)]
     universe, _ = fetch_universe(vendors, NOW)
-    candles = fetch_candles(vendors, universe, SIX_YEARS, ingested_at=NOW)
-    splits, dividends = fetch_corporate_actions(vendors, universe, SIX_YEARS)
+    candles = delivered(vendors, universe, SIX_YEARS, ingested_at=NOW)
+    splits, dividends = fetch_corporate_actions(asking(vendors), universe, SIX_YEARS)
     bars, _ = curate(candles, universe, splits)
     adjusted = adjust_forward(bars, splits, dividends)
     config = load_training_config(configs)

@@ -146,8 +146,10 @@ def test_the_reader_has_no_method_that_writes():
     assert public == {
         "connect",
         "contract",
+        "count",
         "distinct",
         "exists",
+        "has_rows",
         "owner",
         "read",
         "read_complete",

@@ -1,15 +1,23 @@
 """Requests, small archives and simulated markets for the tests of this room."""
 
 import datetime as dt
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from turbomode_assets.config.vendors import ArchiveConfig, SimulatedConfig
+from turbomode_assets.config.vendors import ArchiveConfig, FetchConfig, SimulatedConfig
+from turbomode_assets.contracts.tables import CANDLES
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.vendors import Request
+from turbomode_assets.vendors import Asking, Candles, Request, Vendor, VendorFailure
 from turbomode_assets.vendors.archive import ArchiveVendor
+from turbomode_assets.vendors.asking import ask
+from turbomode_assets.vendors.budgets import Call, Spent
+from turbomode_assets.vendors.candle_rows import candle_rows as candle_rows_of
+from turbomode_assets_tests.builders import REPOSITORY
 
 KNOWN_AT = dt.datetime(2020, 1, 2, 12, tzinfo=dt.UTC)
 FRIDAY, MONDAY, TUESDAY = dt.date(2015, 3, 6), dt.date(2015, 3, 9), dt.date(2015, 3, 10)
@@ -66,5 +74,55 @@ def archive(root: Path, rows: pl.DataFrame | None = None, **values: Any) -> Arch
     return ArchiveVendor(ArchiveConfig(**(defaults | values)), root)
 
 
+def fetch_config(**values: Any) -> FetchConfig:
+    """The shipped rules of fetching, without waits."""
+    shipped = json.loads((REPOSITORY / "configs" / "vendors.json").read_text(encoding="utf-8"))
+    return FetchConfig(**(shipped["fetch"] | {"retry_wait_seconds": 0} | values))
+
+
+def asking(vendors: Sequence[Vendor], **values: Any) -> Asking:
+    """Ask these vendors without ever sleeping."""
+    return Asking(vendors, fetch_config(**values), sleep=lambda seconds: None)
+
+
+def delivered(
+    vendors: Sequence[Vendor],
+    instruments: pl.DataFrame,
+    span: SessionSpan,
+    *,
+    ingested_at: dt.datetime,
+) -> pl.DataFrame:
+    """Rows of `candles` that the vendors have for a span."""
+    whole = asking(vendors)
+    frames = [CANDLES.empty()]
+    for symbol, calendar in instruments.select("symbol", "calendar").iter_rows():
+        each = Request(symbol, calendar, span)
+        asked = ask(vendors, each, lambda v, r: v.fetch_candles(r), whole.fetch, whole.sleep)
+        assert not isinstance(asked.answer, VendorFailure), asked.answer
+        if isinstance(asked.answer, Candles):
+            frames.append(candle_rows_of(asked.vendor, asked.answer, each, ingested_at))
+    return pl.concat(frames).sort(CANDLES.sort_by)
+
+
 def write(folder: Path, name: str, text: str) -> None:
     (folder / name).write_text(text.replace("    ", ""), encoding="utf-8")
+
+
+class CountedBudget:
+    """Lets every call through, or none before `closed_until`, and remembers what it was asked."""
+
+    def __init__(self, closed_until: dt.datetime | None = None) -> None:
+        self.closed_until = closed_until
+        self.calls: list[Call] = []
+        self.cooled_off: list[tuple[str, str]] = []
+
+    @contextmanager
+    def spend(self, call: Call) -> Iterator[Spent | None]:
+        if self.closed_until is not None:
+            yield Spent("closed for the test", self.closed_until)
+            return
+        self.calls.append(call)
+        yield None
+
+    def cool_off(self, vendor: str, reason: str) -> None:
+        self.cooled_off.append((vendor, reason))

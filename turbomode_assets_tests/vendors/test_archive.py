@@ -230,8 +230,8 @@ def test_a_symbols_file_says_what_each_symbol_is(tmp_path):
     )
     frame = archive(tmp_path, TWO_DAYS, symbols="symbols.csv").fetch_metadata().frame
     assert frame.rows() == [
-        ("AAA", "Alpha", "stock", "XNYS", "tradeable", "Energy", None, MONDAY),
-        ("SPY", None, "etf", "XNYS", "benchmark", None, None, None),
+        ("AAA", "Alpha", "stock", "XNYS", "tradeable", "Energy", None, None, MONDAY),
+        ("SPY", None, "etf", "XNYS", "benchmark", None, None, None, None),
     ]
 
 

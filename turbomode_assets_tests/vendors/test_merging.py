@@ -10,10 +10,11 @@ EARLY = dt.datetime(2018, 1, 2, 22, tzinfo=dt.UTC)
 LATE = dt.datetime(2018, 9, 28, 22, tzinfo=dt.UTC)
 
 
-def mappings(known_at, **sectors):
+def mappings(known_at, vocabulary="GICS", **sectors):
     rows = [
         {
             "symbol": symbol,
+            "vocabulary": vocabulary,
             "sector": sector,
             "valid_from": dt.date(2010, 1, 4),
             "valid_to": None,
@@ -41,6 +42,21 @@ def test_a_changed_sector_ends_the_old_one_the_day_before_it_became_known():
         ("T", "Telecommunication Services", dt.date(2010, 1, 4), dt.date(2018, 9, 27)),
         ("T", "Communication Services", dt.date(2018, 9, 28), None),
         ("X", "Energy", dt.date(2010, 1, 4), None),
+    ]
+
+
+def test_vocabularies_change_each_by_itself():
+    stored = pl.concat(
+        [mappings(EARLY, T="Communication Services"), mappings(EARLY, "Yahoo", T="Technology")]
+    )
+    fetched = mappings(LATE, "Yahoo", T="Communication Services")
+    merged = merge_sector_mappings(stored, fetched, LATE)
+    assert brief(merged.filter(pl.col("vocabulary") == "GICS")) == [
+        ("T", "Communication Services", dt.date(2010, 1, 4), None)
+    ]
+    assert brief(merged.filter(pl.col("vocabulary") == "Yahoo")) == [
+        ("T", "Technology", dt.date(2010, 1, 4), dt.date(2018, 9, 27)),
+        ("T", "Communication Services", dt.date(2018, 9, 28), None),
     ]
 
 

@@ -1,0 +1,51 @@
+"""Weekly and monthly bars, derived from the daily candles that are stored."""
+
+import datetime as dt
+from collections.abc import Iterator, Sequence
+
+import polars as pl
+
+from turbomode_assets.contracts.tables import DATA_QUALITY_LOG
+from turbomode_assets.contracts.timeframes import INTRADAY_MINUTES
+from turbomode_assets.curation import first_day_of_periods, resample_calendar
+from turbomode_assets.resources.fetched import Batch
+from turbomode_assets.resources.ingestion import IngestionTools
+from turbomode_assets.sessions import SessionSpan, session_of, sessions_between
+
+CALLER = "raw_candles"
+WEEK = dt.timedelta(days=7)
+
+
+def calendar_bars(
+    tools: IngestionTools, instruments: pl.DataFrame, splits: pl.DataFrame, span: SessionSpan
+) -> Iterator[Batch]:
+    """Every week and month that touches the span and is complete in the store, as one batch.
+
+    A day that was fetched again changes the bars it is part of, so they are derived anew to the
+    end of the last week and month that the span touches, as far as daily candles are stored.
+    """
+    names = [n for n in tools.fetch.derived_timeframes if n not in INTRADAY_MINUTES]
+    if not names or not tools.master.exists("candles"):
+        return
+    daily = tools.master.read(
+        "candles", caller=CALLER, span=_whole_periods(span, names), timeframes=["1d"]
+    ).rows.filter(pl.col("symbol").is_in(instruments["symbol"].implode()))
+    if daily.is_empty():
+        return
+    complete_through = daily.select(pl.col("session").max()).item()
+    reach = SessionSpan(span.first, max(span.last, complete_through))
+    bars = [
+        resample_calendar(daily, name, instruments, splits, complete_through=complete_through)
+        for name in names
+    ]
+    inside = pl.col("session").is_between(reach.first, reach.last)
+    symbols = daily["symbol"].unique().sort().to_list()
+    yield Batch(pl.concat(bars).filter(inside), reach, symbols, names, DATA_QUALITY_LOG.empty())
+
+
+def _whole_periods(span: SessionSpan, timeframes: Sequence[str]) -> SessionSpan:
+    """The span widened to whole weeks and months, at both ends."""
+    first = min(first_day_of_periods(span, name) for name in timeframes)
+    next_month = (span.last.replace(day=1) + dt.timedelta(days=32)).replace(day=1)
+    last = max(next_month, span.last + WEEK)
+    return SessionSpan(session_of(first), sessions_between(span.last, last)[-1])

@@ -1,0 +1,142 @@
+"""What ingestion works with: whom it asks, where it looks, what it remembers, and its clock."""
+
+import datetime as dt
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import dagster as dg
+import polars as pl
+
+from turbomode_assets.config.vendors import FetchConfig, VendorsConfig
+from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.sessions import FIRST_SESSION, last_closed_session, session_index
+from turbomode_assets.stores import MasterReader
+from turbomode_assets.stores.operations import Operations
+from turbomode_assets.stores.operations_budgets import BudgetUse, RationedBudget
+from turbomode_assets.vendors import (
+    UNIVERSE_FILE,
+    Asking,
+    Vendor,
+    build_vendors,
+    read_universe,
+)
+
+REFERENCE = "reference"
+
+
+@dataclass(frozen=True)
+class IngestionTools:
+    """Everything a fetch needs; tests put in a clock of their own."""
+
+    config: VendorsConfig
+    configs: Path
+    vendors: Sequence[Vendor]
+    master: MasterReader
+    operations: Operations
+    budget: RationedBudget
+    owner: str
+    """Name of this worker, for the leases it holds."""
+    now: Callable[[], dt.datetime]
+    sleep: Callable[[float], None]
+
+    @property
+    def fetch(self) -> FetchConfig:
+        """How vendors are asked."""
+        return self.config.fetch
+
+    @property
+    def asking(self) -> Asking:
+        """Whom reference data is asked from."""
+        return Asking(self.vendors, self.fetch, self.sleep)
+
+    @property
+    def spares_vendors(self) -> bool:
+        """Whether what is known is never asked again: asking costs some vendor's budget."""
+        return any(vendor.name in self.config.budgets for vendor in self.vendors)
+
+    def budget_left(self) -> str:
+        """What is used of these vendors' budgets, for a person."""
+        names = [vendor.name for vendor in self.vendors if vendor.name in self.config.budgets]
+        return "; ".join(_told(self.budget.remaining(name)) for name in names) or "no budgets"
+
+    def __enter__(self) -> Self:
+        """Lend the vendors for a while."""
+        return self
+
+    def __exit__(self, *problem: object) -> None:
+        """Let go of the vendors' connections."""
+        for vendor in self.vendors:
+            vendor.close()
+
+    def stored(self, table: str) -> pl.DataFrame:
+        """Rows of a reference table; none while it was never written."""
+        if not self.master.exists(table):
+            return self.master.contract(table).empty()
+        return self.master.read(table, caller="ingestion").rows
+
+    def universe_is_due(self, stored: pl.DataFrame) -> bool:
+        """Tell whether the universe is to be asked for: it changed, or what is known is old."""
+        if not self.spares_vendors:
+            return True
+        wanted = read_universe(self.configs / UNIVERSE_FILE)
+        known = stored.join(wanted, on="symbol", how="semi")
+        due = self.due("instruments", "sector_mappings", wanted)
+        return known.height < wanted.height or due.height > 0
+
+    def due(self, kind: str, table: str, instruments: pl.DataFrame) -> pl.DataFrame:
+        """Instruments whose reference data of a kind, kept in a table, is to be asked for."""
+        if not self.spares_vendors or not self.master.exists(table):
+            return instruments
+        ages = {str(name): age for name, age in self.fetch.reference_age_sessions.items()}
+        today = session_index(last_closed_session(self.now()))
+        checks = self.operations.checks(f"{REFERENCE}/{kind}", FIRST_SESSION, FIRST_SESSION)
+        fresh = [
+            symbol
+            for symbol, as_of in checks.select("symbol", "as_of").iter_rows()
+            if today - session_index(as_of) < ages[kind]
+        ]
+        return instruments.filter(~pl.col("symbol").is_in(fresh))
+
+    def remembering(self, kind: str, symbols: Sequence[str]) -> Callable[[], None]:
+        """Make what is to be called once reference data of these symbols is stored."""
+        as_of = last_closed_session(self.now())
+        # Reference data has neither timeframe nor session: the cell is the symbol's only one.
+        rows = [
+            {"symbol": symbol, "timeframe": "", "session": FIRST_SESSION, "as_of": as_of}
+            for symbol in symbols
+        ]
+        return lambda: self.operations.record_checks(f"{REFERENCE}/{kind}", rows)
+
+
+class IngestionResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no value type of its own
+    """Hands ingestion its vendors, budgets and memory of what was asked."""
+
+    settings: SettingsResource
+
+    def open(self) -> IngestionTools:
+        """Build everything that the configuration names."""
+        config, configs = self.settings.vendors(), self.settings.configs
+        operations = Operations(self.settings.operations_url)
+        budget = RationedBudget(operations, config.budgets, clock=_now, sleep=time.sleep)
+        root = self.settings.root
+        vendors = build_vendors(config, data_root=root, configs=configs, budget=budget, now=_now)
+        master = MasterReader(self.settings.master_root)
+        owner = f"worker-{uuid.uuid4()}"
+        return IngestionTools(
+            config, configs, vendors, master, operations, budget, owner, _now, time.sleep
+        )
+
+
+def _told(use: BudgetUse) -> str:
+    if use.cooling_off is not None:
+        return f"{use.vendor} is left alone until {use.cooling_off.retry_at:%H:%M:%S} UTC"
+    rules = [f"{rule.used:g} of {rule.limit} in {rule.seconds:g} s" for rule in use.rules]
+    return f"{use.vendor} used {', '.join(rules)}"
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
