@@ -94,11 +94,11 @@ def corporate_actions(
     with ingestion.open() as tools:
         due = tools.due("corporate_actions", "dividends", tools.stored("symbol_metadata"))
         history = SessionSpan(FIRST_SESSION, last_closed_session(tools.now()))
-        splits, dividends = fetch_corporate_actions(tools.asking, due, history)
-    symbols = due.get_column("symbol").to_list()
+        answered = fetch_corporate_actions(tools.asking, due, history)
+    (splits, dividends), symbols = answered.tables, answered.symbols
     remember = tools.remembering("corporate_actions", symbols)
     return _output(Fetched(splits, symbols)), _output(
-        Fetched(dividends, symbols, when_stored=remember)
+        Fetched(dividends, symbols, when_stored=remember, error=answered.error)
     )
 
 
@@ -118,11 +118,11 @@ def fundamentals(ingestion: IngestionResource) -> dg.Output[Fetched]:
     with ingestion.open() as tools:
         now = tools.now()
         due = tools.due("fundamentals", "fundamentals", tools.stored("symbol_metadata"))
-        rows = fetch_fundamentals(tools.asking, due, now)
-    session = offset_session(last_closed_session(now), 1)
-    symbols = due.get_column("symbol").to_list()
-    remember = tools.remembering("fundamentals", symbols)
-    return _output(Fetched(rows, symbols, SessionSpan(session, session), when_stored=remember))
+        answered = fetch_fundamentals(tools.asking, due, now)
+    (rows,), session = answered.tables, offset_session(last_closed_session(now), 1)
+    remember = tools.remembering("fundamentals", answered.symbols)
+    span = SessionSpan(session, session)
+    return _output(Fetched(rows, answered.symbols, span, remember, answered.error))
 
 
 @dg.asset(

@@ -10,10 +10,10 @@ Scope = Literal["vendor", "group", "identity"]
 
 
 class WindowConfig(Section):
-    """At most `limit` calls (by weight) in any `seconds`, counted for each value of `per`.
+    """At most `limit` calls in any `seconds`, counted for each value of `per`.
 
-    `vendor` counts every call; `group` those about the same instrument and kind of data;
-    `identity` those that are the same in every respect.
+    `vendor` counts every call and `group` those about the same instrument and kind of data, both by
+    weight; `identity` counts those that are the same in every respect.
     """
 
     per: Scope

@@ -5,8 +5,11 @@ Tensors are [symbols, sessions]. `members` tells who counts; to everyone else th
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from turbomode_assets.features import kernels
 
 RETURN_TIE = 1e-10
 """Values closer than this are tied: far above rounding, far below any real difference."""
@@ -17,7 +20,18 @@ def percentile_rank(values: Tensor, members: Tensor) -> Tensor:
     # [sessions, symbols]: sorting wants what it sorts side by side.
     values, members = values.T.contiguous(), members.T
     counted = members & values.isfinite()
-    ordered, order = values.masked_fill(~counted, math.inf).sort(dim=1)
+    values = values.masked_fill(~counted, math.inf)
+    if values.is_cpu:
+        # On the CPU numpy and a loop take half the time of torch.
+        found = np.full(values.shape, math.nan)
+        kernels.rank_shares(values.numpy(), np.argsort(values.numpy(), axis=1), RETURN_TIE, found)
+        return torch.from_numpy(found).T
+    return percentile_rank_in_torch(values, counted).T
+
+
+def percentile_rank_in_torch(values: Tensor, counted: Tensor) -> Tensor:
+    """`percentile_rank` of [sessions, symbols], infinite where not counted, by torch alone."""
+    ordered, order = values.sort(dim=1)
     count = values.shape[1]
     place = torch.arange(count, device=values.device).expand_as(order)
     rises = torch.ones_like(ordered, dtype=torch.bool)
@@ -29,7 +43,7 @@ def percentile_rank(values: Tensor, members: Tensor) -> Tensor:
     average = (first + last + 2).to(values.dtype) / 2
     rank = torch.empty_like(values).scatter_(1, order, average)
     share = rank / counted.sum(dim=1, keepdim=True)
-    return share.masked_fill_(~counted, math.nan).T
+    return share.masked_fill_(~counted, math.nan)
 
 
 def sector_mean(values: Tensor, sector: Tensor, members: Tensor, *, fewest: int) -> Tensor:

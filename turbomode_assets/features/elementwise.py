@@ -104,6 +104,20 @@ def negative_part(series: Tensor) -> Tensor:
     return (-series).clamp_(min=0.0)
 
 
+def scaled_on_top(base: Tensor, series: Tensor, scale: float) -> Tensor:
+    """Base plus the series times a number."""
+    if is_traced(base):
+        return base.note(Op.SCALED_ON_TOP, series, number=scale)
+    return base + series * scale
+
+
+def product_on_top(base: Tensor, x: Tensor, y: Tensor, scale: float) -> Tensor:
+    """Base plus the product of two series and a number."""
+    if is_traced(base):
+        return base.note(Op.PRODUCT_ON_TOP, x, y, number=scale)
+    return base + x * y * scale
+
+
 def undefined_where(values: Tensor, condition: Tensor) -> Tensor:
     """Set the values to NaN where the condition holds, in place."""
     return values.masked_fill_(condition, math.nan)

@@ -159,9 +159,14 @@ def _compute_across(
     if place.type == "cuda":
         count = cuda_chunk_bars(place, CUDA_BYTES_PER_BAR) // symbols
     run_chunks(work, cut(sessions - panel.first, count), place)
-    in_a_row = _bars_in_a_row(panel, everyone)
-    for i, each in chosen:
-        kernels.write_rows(found[i], in_a_row, each.bars, columns[i])
+
+    def write(chunk: slice) -> None:
+        in_a_row = _bars_in_a_row(panel, chunk)
+        rows = slice(panel.row_starts[chunk.start], panel.row_starts[chunk.stop])
+        for i, each in chosen:
+            kernels.write_rows(found[i][chunk], in_a_row, each.bars, columns[i, rows])
+
+    run_chunks(write, cut(symbols, CPU_CHUNK_BARS // sessions), place)
 
 
 def _evaluated(

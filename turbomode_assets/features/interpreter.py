@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from turbomode_assets.features import kernels
+from turbomode_assets.features import kernels, pointwise
 from turbomode_assets.features.kernels import Doubles, Singles
 from turbomode_assets.features.opcodes import Op
 
@@ -25,7 +25,7 @@ _compiled = njit(nogil=True, cache=True, error_model="numpy")
 def run(
     steps: Integers,
     numbers: Doubles,
-    registers: int,
+    end: int,
     reach: int,
     block: int,
     beside: int,
@@ -43,8 +43,8 @@ def run(
             operands (as offsets of the block's first session but those, lags included), window,
             until: [steps, 9].
         numbers: number of each step.
-        registers: how many series are alive at once.
-        reach: sessions before the block that a register holds.
+        end: where the registers end; after them comes one of ones.
+        reach: sessions before the block that the inputs are read for.
         block: sessions that are worked on at once.
         beside: symbols that are worked on at once.
         inputs: all inputs but the benchmark's close: [inputs, symbols, sessions].
@@ -58,7 +58,8 @@ def run(
     width = (reach + block) * beside
     held = np.zeros((beside, sessions), np.int32)
     starts = np.zeros(beside, np.int64)
-    file = np.empty(registers * width)
+    file = np.empty(end + block * beside)
+    file[end:] = 1.0
     for symbol in range(0, symbols, beside):
         together = min(beside, symbols - symbol)
         for lane in range(together):
@@ -73,7 +74,8 @@ def run(
                     series = inputs[number, source] if number < len(inputs) else benchmark
                     at = number * width + lane
                     _load(series, begin - reach, reach + count, beside, file[at:])
-            these = held[:together, begin : begin + count]
+            # A copy, as loops over parts of rows that lie apart are not vectorised.
+            these = held[:together, begin : begin + count].copy()
             _run_block(steps, numbers, file, beside, these, starts, out)
 
 
@@ -116,131 +118,26 @@ def _run_block(
         op, before, to, x, y, z, u, window, until = steps[at]
         number = numbers[at]
         length = (before + count) * beside
-        if op == Op.WRITE:
-            if beside == 1:
-                cells = out[window, starts[0] : starts[0] + rows[0]]
-                kernels.write_row(file[x : x + length], held[0], until, cells)
-            else:
-                values = file[x : x + length]
-                kernels.write_beside(values, beside, held, until, starts, out[window])
-        elif op <= Op.IS_BELOW:
-            target = file[to : to + length]
-            _combine(op, file[x : x + length], file[y : y + length], target)
+        if op <= Op.IS_BELOW:
+            pointwise.combine(op, file, length, to, x, y)
         elif op <= Op.ZERO_FOR_MISSING:
-            _transform(op, file[x : x + length], number, file[to : to + length])
+            pointwise.transform(op, file, length, to, x, number)
         elif op <= Op.CORRELATION:
-            left, right = file[x : x + length], file[y : y + length]
-            third, fourth = file[z : z + length], file[u : u + length]
-            _merge(op, left, right, third, fourth, number, file[to : to + length])
+            pointwise.merge(op, file, length, to, x, y, z, u, number)
+        elif op == Op.SMALLER_OF_PAIR:
+            pointwise.order_pair(file, length, to, until, x, y)
+        elif op == Op.WRITE:
+            values, factors = file[x : x + length], file[y : y + length]
+            column = out[window]
+            if beside == 1:
+                cells = column[starts[0] : starts[0] + rows[0]]
+                kernels.write_product(values, factors, number, held[0], until, cells)
+            else:
+                kernels.write_beside(values, factors, number, beside, held, until, starts, column)
         else:
             _order(op, file, length, beside, to, x, y, window, until, number)
     for lane in range(symbols):
         starts[lane] += rows[lane]
-
-
-@_compiled
-def _combine(op: int, x: Doubles, y: Doubles, out: Doubles) -> None:
-    """Operations on two series."""
-    if op == Op.ADD:
-        for at in range(len(out)):
-            out[at] = x[at] + y[at]
-    elif op == Op.SUBTRACT:
-        for at in range(len(out)):
-            out[at] = x[at] - y[at]
-    elif op == Op.MULTIPLY:
-        for at in range(len(out)):
-            out[at] = x[at] * y[at]
-    elif op == Op.DIVIDE:
-        for at in range(len(out)):
-            out[at] = x[at] / y[at]
-    elif op == Op.LARGER:
-        for at in range(len(out)):
-            # A comparison alone would lose a NaN on its left; the difference brings it back.
-            out[at] = (x[at] if x[at] > y[at] else y[at]) + (x[at] - x[at])
-    elif op == Op.SMALLER:
-        for at in range(len(out)):
-            out[at] = (x[at] if x[at] < y[at] else y[at]) + (x[at] - x[at])
-    elif op == Op.IS_ABOVE:
-        for at in range(len(out)):
-            out[at] = 1.0 if x[at] > y[at] else 0.0
-    elif op == Op.IS_BELOW:
-        for at in range(len(out)):
-            out[at] = 1.0 if x[at] < y[at] else 0.0
-
-
-@_compiled
-def _transform(op: int, x: Doubles, number: float, out: Doubles) -> None:
-    """Operations on one series and a number."""
-    if op == Op.ADD_NUMBER:
-        for at in range(len(out)):
-            out[at] = x[at] + number
-    elif op == Op.SUBTRACT_FROM_NUMBER:
-        for at in range(len(out)):
-            out[at] = number - x[at]
-    elif op == Op.SCALE:
-        for at in range(len(out)):
-            out[at] = x[at] * number
-    elif op == Op.DIVIDE_NUMBER:
-        for at in range(len(out)):
-            out[at] = number / x[at]
-    elif op == Op.IS_ABOVE_NUMBER:
-        for at in range(len(out)):
-            out[at] = 1.0 if x[at] > number else 0.0
-    elif op == Op.IS_BELOW_NUMBER:
-        for at in range(len(out)):
-            out[at] = 1.0 if x[at] < number else 0.0
-    elif op == Op.AT_LEAST_NUMBER:
-        for at in range(len(out)):
-            out[at] = (x[at] if x[at] > number else number) + (x[at] - x[at])
-    elif op == Op.AT_MOST_NUMBER:
-        for at in range(len(out)):
-            out[at] = (x[at] if x[at] < number else number) + (x[at] - x[at])
-    elif op == Op.ABSOLUTE:
-        for at in range(len(out)):
-            out[at] = abs(x[at])
-    elif op == Op.SQUARE_ROOT:
-        for at in range(len(out)):
-            out[at] = math.sqrt(x[at])
-    elif op == Op.LOG:
-        for at in range(len(out)):
-            out[at] = math.log(x[at])
-    elif op == Op.LOG_OF_ONE_MORE:
-        for at in range(len(out)):
-            out[at] = math.log1p(x[at])
-    elif op == Op.TANH:
-        for at in range(len(out)):
-            out[at] = math.tanh(x[at])
-    elif op == Op.IS_FINITE:
-        for at in range(len(out)):
-            out[at] = 1.0 if x[at] - x[at] == 0.0 else 0.0
-    elif op == Op.ZERO_FOR_MISSING:
-        for at in range(len(out)):
-            out[at] = x[at] if x[at] == x[at] else 0.0
-
-
-@_compiled
-def _merge(
-    op: int, x: Doubles, y: Doubles, z: Doubles, u: Doubles, number: float, out: Doubles
-) -> None:
-    """Operations on up to four series and a number."""
-    if op == Op.UNDEFINED_WHERE:
-        for at in range(len(out)):
-            out[at] = x[at] if y[at] == 0.0 else math.nan
-    elif op == Op.DIFFERENCE:
-        for at in range(len(out)):
-            step = x[at] - y[at]
-            out[at] = 0.0 if abs(step) < number * z[at] else step
-    elif op == Op.PRODUCT_ON_TOP:
-        for at in range(len(out)):
-            out[at] = x[at] + y[at] + z[at] * u[at] * number
-    elif op == Op.SCALED_ON_TOP:
-        for at in range(len(out)):
-            out[at] = x[at] + y[at] * number
-    elif op == Op.CORRELATION:
-        for at in range(len(out)):
-            value = z[at] / math.sqrt(x[at] * y[at])
-            constant = (x[at] < u[at]) | (y[at] < number)
-            out[at] = math.nan if constant else value
 
 
 @_compiled
@@ -260,19 +157,11 @@ def _order(
     back = (until if op == Op.COUNT_LOWER else window) - 1
     series = file[x - back * beside : x + length]
     target = file[to : to + length]
-    if op == Op.LOWER_QUANTILE:
-        upper = file[until : until + length]
-        for lane in range(beside):
-            low, high = target[lane::beside], upper[lane::beside]
-            kernels.quantiles(series[lane::beside], window, number, low, high)
-        return
     second = file[y : y + length]
     if op == Op.COUNT_LOWER:
         kernels.count_lower(series, second, beside, window, until, number, target)
     elif op == Op.FIRST_ABOVE:
-        kernels.first_position(series, second, beside, window, 1.0, target)
-    elif op == Op.FIRST_BELOW:
-        kernels.first_position(series, second, beside, window, -1.0, target)
+        kernels.first_position(series, second, beside, window, target)
     elif op == Op.MEAN_DEVIATION:
         kernels.mean_deviation(series, second, beside, window, target)
     elif op == Op.DIRECTIONAL_INDEX:

@@ -10,12 +10,12 @@ end at t; where one of them is NaN or lies before the first session, the result 
 
 import math
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor
 
-from turbomode_assets.features.elementwise import lagged
-from turbomode_assets.features.opcodes import Op
+from turbomode_assets.features.elementwise import lagged, product_on_top, scaled_on_top
 from turbomode_assets.features.sharing import shared
 from turbomode_assets.features.tracing import is_traced
 
@@ -65,12 +65,12 @@ def trailing_codeviation(x: Tensor, y: Tensor, window: int) -> Tensor:
     if window == 1:
         return (x - x) * (y - y)
     newer, older = parts_of(window)
-    late, early = trailing_codeviation(x, y, newer), trailing_codeviation(x, y, older)
-    x_step, y_step = _mean_step(x, newer, older), _mean_step(y, newer, older)
-    share = newer * older / window
-    if is_traced(late):
-        return late.note(Op.PRODUCT_ON_TOP, lagged(early, newer), x_step, y_step, number=share)
-    return _merge(late, early, newer, torch.add) + x_step * y_step * share
+    within = _within(partial(trailing_codeviation, x, y), newer, older)
+    x_step, y_step = _step(x, newer, older), _step(y, newer, older)
+    share = older / (newer * window)
+    if within is None:
+        return x_step * y_step * share
+    return product_on_top(within, x_step, y_step, share)
 
 
 @shared
@@ -79,10 +79,10 @@ def trailing_trend(series: Tensor, window: int) -> Tensor:
     if window == 1:
         return series - series
     newer, older = parts_of(window)
-    late, early = trailing_trend(series, newer), trailing_trend(series, older)
+    within = _within(partial(trailing_trend, series), newer, older)
     # Between the mean positions of the two parts lie window / 2 bars.
-    step, share = _mean_step(series, newer, older), newer * older / 2
-    return _scaled_on_top(_merge(late, early, newer, torch.add), step, share)
+    step, share = _step(series, newer, older), older / 2
+    return step * share if within is None else scaled_on_top(within, step, share)
 
 
 @shared
@@ -91,17 +91,19 @@ def trailing_third_moment(series: Tensor, window: int) -> Tensor:
     if window == 1:
         return series - series
     newer, older = parts_of(window)
-    late, early = trailing_third_moment(series, newer), trailing_third_moment(series, older)
-    within = _merge(late, early, newer, torch.add)
-    step = _mean_step(series, newer, older)
-    spread = _merge(
-        trailing_codeviation(series, series, newer) * older,
-        trailing_codeviation(series, series, older) * newer,
-        newer,
-        torch.sub,
-    )
-    cubes = step * step.square() * (newer * older * (older - newer) / window**2)
-    return within + cubes + 3 / window * step * spread
+    step = _step(series, newer, older)
+    within = _within(partial(trailing_third_moment, series), newer, older)
+    if within is None:
+        return step - step
+    spread = trailing_codeviation(series, series, newer)
+    if older > 1:
+        earlier = trailing_codeviation(series, series, older)
+        spread = _merge(spread, earlier, newer, partial(torch.add, alpha=-newer / older))
+    moment = product_on_top(within, step, spread, 3 * older / (newer * window))
+    if newer == older:
+        return moment
+    cubes = older * (older - newer) / (newer * window) ** 2
+    return product_on_top(moment, step, step.square(), cubes)
 
 
 @shared
@@ -111,7 +113,7 @@ def decaying_sum(series: Tensor, decay: float, window: int) -> Tensor:
         return series
     newer, older = parts_of(window)
     early = lagged(decaying_sum(series, decay, older), newer)
-    return _scaled_on_top(decaying_sum(series, decay, newer), early, decay**newer)
+    return scaled_on_top(decaying_sum(series, decay, newer), early, decay**newer)
 
 
 def parts_of(window: int) -> tuple[int, int]:
@@ -122,16 +124,19 @@ def parts_of(window: int) -> tuple[int, int]:
 
 
 @shared
-def _mean_step(series: Tensor, newer: int, older: int) -> Tensor:
-    """Mean of the newer part of a window less the mean of its older part."""
-    return _merge(trailing_mean(series, newer), trailing_mean(series, older), newer, torch.sub)
+def _step(series: Tensor, newer: int, older: int) -> Tensor:
+    """Mean of the newer part of a window less the mean of its older part, times `newer`."""
+    late, early = trailing_sum(series, newer), trailing_sum(series, older)
+    return _merge(late, early, newer, partial(torch.add, alpha=-newer / older))
 
 
-def _scaled_on_top(base: Tensor, series: Tensor, scale: float) -> Tensor:
-    """Base plus the series times a number."""
-    if is_traced(base):
-        return base.note(Op.SCALED_ON_TOP, series, number=scale)
-    return base + series * scale
+def _within(moment: Callable[[int], Tensor], newer: int, older: int) -> Tensor | None:
+    """Sum of both parts' own moments; a single bar has none, as it does not deviate from itself."""
+    if newer == 1:
+        return None
+    if older == 1:
+        return moment(newer)
+    return _merge(moment(newer), moment(older), newer, torch.add)
 
 
 def _merge(newer: Tensor, older: Tensor, lag: int, operation: Merge) -> Tensor:

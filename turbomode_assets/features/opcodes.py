@@ -31,22 +31,29 @@ class Op(IntEnum):
     ZERO_FOR_MISSING = auto()
     UNDEFINED_WHERE = auto()
     """x, NaN where y is not zero."""
+    UNDEFINED_BELOW = auto()
+    """x, NaN where y is below z."""
     DIFFERENCE = auto()
     """x - y, 0 where that is below `number` of z."""
     PRODUCT_ON_TOP = auto()
+    """x + y z `number`."""
+    PRODUCT_ON_SUM = auto()
     """x + y + z u `number`."""
     SCALED_ON_TOP = auto()
     """x + y `number`."""
+    SCALED_ON_SUM = auto()
+    """x + y + z `number`."""
     CORRELATION = auto()
     """z / sqrt(x y); NaN where x is below u or y below `number`."""
-    LOWER_QUANTILE = auto()
-    UPPER_QUANTILE = auto()
-    """Comes right after LOWER_QUANTILE, which computes both."""
+    SMALLER_OF_PAIR = auto()
+    """The smaller of x and y, whatever where one is NaN; computes LARGER_OF_PAIR, too."""
+    LARGER_OF_PAIR = auto()
+    """Comes right after SMALLER_OF_PAIR."""
     COUNT_LOWER = auto()
     """y and twice the x's from `window` to `until` bars ago that are lower, ties once."""
     FIRST_ABOVE = auto()
-    FIRST_BELOW = auto()
     MEAN_DEVIATION = auto()
     DIRECTIONAL_INDEX = auto()
     WRITE = auto()
-    """x, where a row has `until` bars in a row, to the column `window`."""
+    """x y `number` (without y: x `number`), where a row has `until` bars in a row, to the column
+    `window`."""

@@ -5,8 +5,8 @@ end at t; where one of them is NaN or lies before the first session, the result 
 for the CPU compiled loops do the work (`kernels`), elsewhere torch does.
 """
 
-import math
 from collections.abc import Callable
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -16,17 +16,10 @@ from turbomode_assets.features.elementwise import lagged, undefined_where
 from turbomode_assets.features.merging import trailing_max, trailing_mean, trailing_min
 from turbomode_assets.features.opcodes import Op
 from turbomode_assets.features.sharing import shared
-from turbomode_assets.features.tracing import is_traced
+from turbomode_assets.features.tracing import TracedSeries, is_traced
 
-QUANTILES = (0.2, 0.8)
-"""Those that formulas ask for: the upper is one less the lower, one pass finds both."""
 COUNTED_ON = (5, 10, 20, 30, 60)
 """Windows at which ranks go on counting from the next shorter one."""
-
-
-def trailing_quantile(series: Tensor, quantile: float, window: int) -> Tensor:
-    """Quantile, one of `QUANTILES`, with linear interpolation between the two nearest values."""
-    return _quantiles(series, window)[QUANTILES.index(quantile)]
 
 
 @shared
@@ -59,7 +52,8 @@ def trailing_position_of_min(price: Tensor, close: Tensor, window: int) -> Tenso
     """Position, counted 1..window from the oldest bar, of the first price that ties the lowest."""
     threshold = trailing_min(price, window) + TIE * close
     if is_traced(price):
-        return price.note(Op.FIRST_BELOW, threshold, window=window)
+        mirrored = cast(TracedSeries, -price)
+        return mirrored.note(Op.FIRST_ABOVE, -threshold, window=window)
     return first_position_in_torch(price, threshold, window, torch.lt)
 
 
@@ -70,28 +64,6 @@ def trailing_mean_deviation(series: Tensor, window: int) -> Tensor:
     if is_traced(series):
         return series.note(Op.MEAN_DEVIATION, mean, window=window)
     return mean_deviation_in_torch(series, mean, window)
-
-
-@shared
-def _quantiles(series: Tensor, window: int) -> tuple[Tensor, ...]:
-    if is_traced(series):
-        lower = series.note(Op.LOWER_QUANTILE, number=QUANTILES[0], window=window)
-        return lower, series.note(Op.UPPER_QUANTILE, number=QUANTILES[0], window=window)
-    return quantiles_in_torch(series, window)
-
-
-def quantiles_in_torch(series: Tensor, window: int) -> tuple[Tensor, ...]:
-    """All of `QUANTILES` by torch alone, which sorts every window."""
-    before = series.new_full((series.shape[0], window - 1), math.nan)
-    windows = torch.cat((before, series), dim=1).unfold(1, window, 1)
-    ordered = windows.sort(dim=-1).values
-    incomplete = ordered[..., -1].isnan()  # NaN sorts last
-    found = []
-    for quantile in QUANTILES:
-        place, share = divmod(quantile * (window - 1), 1)
-        low, high = ordered[..., int(place)], ordered[..., int(place) + 1]
-        found.append(undefined_where(low + (high - low) * share, incomplete))
-    return tuple(found)
 
 
 def count_lower_in_torch(price: Tensor, before: Tensor, window: int, until: int) -> Tensor:

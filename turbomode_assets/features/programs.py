@@ -15,7 +15,7 @@ from turbomode_assets.features.kernels import Doubles
 from turbomode_assets.features.opcodes import Op
 from turbomode_assets.features.registry import Feature
 from turbomode_assets.features.sharing import shared_results
-from turbomode_assets.features.tracing import Node, Trace, TracedSeries, is_traced
+from turbomode_assets.features.tracing import Node, Place, Trace, TracedSeries, is_traced
 
 INPUTS = ("open", "high", "low", "close", "volume", "dollar_volume", "benchmark")
 """What the features of single symbols read; the benchmark's close comes last."""
@@ -43,45 +43,59 @@ class Program:
         return max(self.before)
 
     @functools.cached_property
-    def registers(self) -> tuple[dict[int, int], int]:
-        """Register of each node, and how many there are."""
+    def registers(self) -> tuple[dict[int, int], list[int]]:
+        """Register of each node, and how many sessions before a block each register holds."""
         last_reader = {node: at for at in self.order for node, _ in _of(self.nodes[at]).operands}
         place = {node: node for node in range(len(INPUTS))}
+        held = [self.reach] * len(INPUTS)
         free: list[int] = []
-        count = len(INPUTS)
         for at in self.order:
             node = _of(self.nodes[at])
-            made = [at, at + 1] if node.op is Op.LOWER_QUANTILE else [at]
-            if node.op in (Op.UPPER_QUANTILE, Op.WRITE):
+            made = [at, at + 1] if node.op is Op.SMALLER_OF_PAIR else [at]
+            if node.op in (Op.LARGER_OF_PAIR, Op.WRITE):
                 made = []
             for each in made:
-                if not free:
-                    free.append(count)
-                    count += 1
-                place[each] = free.pop()
+                place[each] = _take_register(free, held, self.before[each])
             done = {read for read, _ in node.operands if last_reader[read] == at}
+            done.update(each for each in made if each not in last_reader)
             free += [place[each] for each in done if each >= len(INPUTS)]
-        return place, count
+        return place, held
 
     @functools.lru_cache(maxsize=8)  # noqa: B019  # programs are cached themselves
-    def steps(self, block: int, beside: int) -> tuple[interpreter.Integers, Doubles]:
-        """Steps and their numbers, for blocks of so many sessions and symbols."""
-        place, _ = self.registers
-        width = (self.reach + block) * beside
+    def steps(self, block: int, beside: int) -> tuple[interpreter.Integers, Doubles, int]:
+        """Steps, their numbers and where the registers end, for so many sessions and symbols."""
+        place, held = self.registers
+        ends = np.cumsum([(each + block) * beside for each in held])
+        origins = {node: int(ends[register]) - block * beside for node, register in place.items()}
         rows, numbers = [], []
         for at in self.order:
             node = _of(self.nodes[at])
-            if node.op is Op.UPPER_QUANTILE:
+            if node.op is Op.LARGER_OF_PAIR:
                 continue
             before = self.before[at]
-            begin = (self.reach - before) * beside
-            read = [place[each] * width + begin - lag * beside for each, lag in node.operands]
+            read = [origins[each] - (before + lag) * beside for each, lag in node.operands]
+            if node.op is Op.WRITE and len(read) == 1:
+                read.append(int(ends[-1]))
             read += read[:1] * (4 - len(read))
-            target = 0 if node.op is Op.WRITE else place[at] * width + begin
-            until = place[at + 1] * width + begin if node.op is Op.LOWER_QUANTILE else node.until
+            target = 0 if node.op is Op.WRITE else origins[at] - before * beside
+            is_pair = node.op is Op.SMALLER_OF_PAIR
+            until = origins[at + 1] - before * beside if is_pair else node.until
             rows.append([node.op, before, target, *read, node.window, until])
             numbers.append(node.number)
-        return np.array(rows, dtype=np.int64).reshape(-1, FIELDS), np.array(numbers)
+        table = np.array(rows, dtype=np.int64).reshape(-1, FIELDS)
+        return table, np.array(numbers), int(ends[-1])
+
+
+def _take_register(free: list[int], held: list[int], before: int) -> int:
+    """Take the free register that is large enough or becomes it with the least growth."""
+    if not free:
+        held.append(before)
+        return len(held) - 1
+    # Of equal ones the last that became free, which is likeliest to be in the cache still.
+    taken = min(reversed(free), key=lambda each: (max(before - held[each], 0), held[each]))
+    free.remove(taken)
+    held[taken] = max(held[taken], before)
+    return taken
 
 
 @functools.lru_cache(maxsize=64)
@@ -98,8 +112,30 @@ def program_of(features: tuple[tuple[int, Feature], ...]) -> Program:
 
 
 def write(trace: Trace, values: TracedSeries, column: int, bars: int) -> None:
-    """Note that a series is written to a column where a row has so many bars in a row."""
-    trace.nodes.append(Node(Op.WRITE, ((values.node, values.lag),), 0.0, column, bars))
+    """Note that a series is written to a column where a row has so many bars in a row.
+
+    Writing multiplies, too: it takes in a last product, and a last quotient as the product with the
+    inverse, which features that are divided by the same series share.
+    """
+    place, number = _without_scale(trace, trace.place(values), 1.0)
+    read = trace.operands_of(place, Op.MULTIPLY)
+    quotient = trace.operands_of(place, Op.DIVIDE)
+    if quotient:
+        dividend, (node, lag) = quotient
+        inverse = trace.add(Op.DIVIDE_NUMBER, trace.series(node, lag), number=1.0)
+        read = dividend, trace.place(inverse)
+    if read:
+        place, number = _without_scale(trace, read[0], number)
+    trace.nodes.append(Node(Op.WRITE, (place, *read[1:]), number, column, bars))
+
+
+def _without_scale(trace: Trace, place: Place, number: float) -> tuple[Place, float]:
+    """Take a series for another one times a number, if it is that."""
+    scaled = trace.operands_of(place, Op.SCALE)
+    if not scaled:
+        return place, number
+    node = trace.nodes[place[0]]
+    return scaled[0], number * _of(node).number
 
 
 def assembled(trace: Trace) -> Program:
@@ -109,7 +145,7 @@ def assembled(trace: Trace) -> Program:
         node = _of(trace.nodes[at])
         if node.op is Op.WRITE:
             before[at] = 0
-        if node.op is Op.LOWER_QUANTILE:
+        if node.op is Op.SMALLER_OF_PAIR:
             before[at] = max(before[at], before[at + 1])
             before[at + 1] = before[at]
         if before[at] < 0:
@@ -140,12 +176,11 @@ def run_program(
 ) -> None:
     """Run a program over some symbols, whose rows begin at `row`: see `interpreter.run`."""
     block, beside = blocks_of(present.shape[1] - first)
-    steps, numbers = program.steps(block, beside)
-    _, registers = program.registers
+    steps, numbers, end = program.steps(block, beside)
     interpreter.run(
         steps,
         numbers,
-        registers,
+        end,
         program.reach,
         block,
         beside,

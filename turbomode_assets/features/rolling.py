@@ -9,7 +9,12 @@ import math
 from torch import Tensor
 
 from turbomode_assets.features.conventions import CONSTANT_BELOW
-from turbomode_assets.features.elementwise import difference, lagged, undefined_where
+from turbomode_assets.features.elementwise import (
+    difference,
+    lagged,
+    scaled_on_top,
+    undefined_where,
+)
 from turbomode_assets.features.merging import (
     trailing_codeviation,
     trailing_mean,
@@ -34,7 +39,7 @@ def trailing_return(close: Tensor, window: int) -> Tensor:
 @shared
 def trailing_std(series: Tensor, window: int) -> Tensor:
     """Sample standard deviation (ddof 1)."""
-    return (trailing_codeviation(series, series, window) / (window - 1)).sqrt_()
+    return trailing_codeviation(series, series, window).sqrt() / math.sqrt(window - 1)
 
 
 @shared
@@ -66,15 +71,17 @@ def trailing_rsquare(price: Tensor, window: int) -> Tensor:
     """R-squared of that line; NaN where the price is as good as constant."""
     spread = trailing_codeviation(price, price, window)
     constant = spread < trailing_mean(price, window).square() * _constant_spread(window)
-    rsquare = trailing_trend(price, window).square() / (spread * _position_spread(window))
-    return undefined_where(rsquare.clamp_(0.0, 1.0), constant)
+    rsquare = trailing_trend(price, window).square() / spread / _position_spread(window)
+    return undefined_where(rsquare.clamp_(max=1.0), constant)
 
 
 @shared
 def trailing_residual(series: Tensor, window: int) -> Tensor:
     """Last value minus that line's value at the last position."""
-    line = trailing_mean(series, window) + trailing_slope(series, window) * ((window - 1) / 2)
-    return series - line
+    # The line runs through the mean at the middle position, (window - 1) / 2 before the last.
+    rise = window * (window - 1) / 2 / _position_spread(window)
+    line = scaled_on_top(trailing_sum(series, window), trailing_trend(series, window), rise)
+    return scaled_on_top(series, line, -1 / window)
 
 
 @shared

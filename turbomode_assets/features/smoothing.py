@@ -8,8 +8,8 @@ enough for the seed's share to fall below 1e-6.
 import torch
 from torch import Tensor
 
-from turbomode_assets.features.elementwise import lagged
-from turbomode_assets.features.merging import decaying_sum, trailing_mean
+from turbomode_assets.features.elementwise import lagged, scaled_on_top
+from turbomode_assets.features.merging import decaying_sum, trailing_mean, trailing_sum
 from turbomode_assets.features.opcodes import Op
 from turbomode_assets.features.sharing import shared
 from turbomode_assets.features.tracing import is_traced
@@ -19,8 +19,9 @@ from turbomode_assets.features.tracing import is_traced
 def exponential_mean(series: Tensor, span: int, window: int) -> Tensor:
     """Exponential moving average, weight 2 / (span + 1), seeded with the window's first value."""
     weight = 2 / (span + 1)
-    recent = weight * decaying_sum(series, 1 - weight, window - 1)
-    return recent + (1 - weight) ** (window - 1) * lagged(series, window - 1)
+    recent = decaying_sum(series, 1 - weight, window - 1)
+    seed = lagged(series, window - 1)
+    return scaled_on_top(recent, seed, (1 - weight) ** (window - 1) / weight) * weight
 
 
 @shared
@@ -28,8 +29,10 @@ def wilder_mean(series: Tensor, period: int, window: int) -> Tensor:
     """Wilder's smoothing, weight 1 / period, seeded with the mean of the first `period` values."""
     weight = 1 / period
     steps = window - period
-    recent = weight * decaying_sum(series, 1 - weight, steps)
-    return recent + (1 - weight) ** steps * lagged(trailing_mean(series, period), steps)
+    recent = decaying_sum(series, 1 - weight, steps)
+    seed = lagged(trailing_sum(series, period), steps)
+    # The seed is a mean, 1 / period of the sum, and so is the weight that all is multiplied by.
+    return scaled_on_top(recent, seed, (1 - weight) ** steps) * weight
 
 
 @shared

@@ -14,14 +14,23 @@ from torch import Tensor
 
 from turbomode_assets.features.opcodes import Op
 
+Place = tuple[int, int]
+"""A node and the lag at which it is read."""
+
+FUSED = {
+    Op.PRODUCT_ON_TOP: (0, Op.ADD, Op.PRODUCT_ON_SUM),
+    Op.SCALED_ON_TOP: (0, Op.ADD, Op.SCALED_ON_SUM),
+    Op.UNDEFINED_WHERE: (1, Op.IS_BELOW, Op.UNDEFINED_BELOW),
+}
+"""Operations that take in another one, which makes their operand of this position: the result."""
+
 
 @dataclass(frozen=True)
 class Node:
     """One step of a program before it has a place: what it does, on which nodes, how far back."""
 
     op: Op
-    operands: tuple[tuple[int, int], ...] = ()
-    """Node and lag of each operand."""
+    operands: tuple[Place, ...] = ()
     number: float = 0.0
     window: int = 0
     until: int = 0
@@ -61,15 +70,36 @@ class Trace:
         until: int = 0,
     ) -> Tensor:
         """Note an operation on series of this trace."""
-        series = [cast(TracedSeries, each) for each in operands]
-        lag = min(each.lag for each in series)
-        read = tuple((each.node, each.lag - lag) for each in series)
+        op, places = self._fused(op, [self.place(each) for each in operands])
+        lag = min(lag for _, lag in places)
+        read = tuple((node, place - lag) for node, place in places)
         node = Node(op, read, float(number), window, until)
         known = self._numbers.get(node)
         if known is None:
             known = self._numbers[node] = len(self.nodes)
             self.nodes.append(node)
         return self.series(known, lag)
+
+    def place(self, series: "TracedSeries | Tensor") -> Place:
+        """Node and lag of a series of this trace."""
+        traced = cast(TracedSeries, series)
+        return traced.node, traced.lag
+
+    def operands_of(self, place: Place, op: Op) -> tuple[Place, ...]:
+        """Return what a node reads, if it does this operation and nothing else; else nothing."""
+        node = self.nodes[place[0]]
+        if node is None or node.op is not op:
+            return ()
+        return tuple((read, lag + place[1]) for read, lag in node.operands)
+
+    def _fused(self, op: Op, places: list[Place]) -> tuple[Op, list[Place]]:
+        """Take in the step before, where one step does both in a single pass over memory."""
+        if op in FUSED:
+            position, inner, outer = FUSED[op]
+            taken = self.operands_of(places[position], inner)
+            if taken:
+                return outer, [*places[:position], *taken, *places[position + 1 :]]
+        return op, places
 
 
 class TracedSeries:
@@ -90,13 +120,15 @@ class TracedSeries:
     ) -> Tensor:
         """Note a function of torch's own namespace."""
         first, second = args
-        return cast(Tensor, first.trace.add(cls.FUNCTIONS[function], first, second))
+        if kwargs:
+            assert function is torch.add
+            return cast(Tensor, first.note(Op.SCALED_ON_TOP, second, number=kwargs["alpha"]))
+        return cast(Tensor, first.note(cls.FUNCTIONS[function], second))
 
     FUNCTIONS: ClassVar[dict[Callable[..., Tensor], Op]] = {
         torch.maximum: Op.LARGER,
         torch.minimum: Op.SMALLER,
         torch.add: Op.ADD,
-        torch.sub: Op.SUBTRACT,
     }
 
     def note(self, op: Op, *others: Any, **settings: Any) -> Tensor:
@@ -190,12 +222,12 @@ class TracedSeries:
         assert nan == 0.0
         return self.note(Op.ZERO_FOR_MISSING)
 
-    def clamp(self, min: float, max: float = math.inf) -> Tensor:
+    def clamp(self, min: float = -math.inf, max: float = math.inf) -> Tensor:
         """At least `min` and at most `max`; NaN stays."""
-        least = self.note(Op.AT_LEAST_NUMBER, number=min)
+        clamped = self if min == -math.inf else self.note(Op.AT_LEAST_NUMBER, number=min)
         if max == math.inf:
-            return least
-        return cast(TracedSeries, least).note(Op.AT_MOST_NUMBER, number=max)
+            return cast(Tensor, clamped)
+        return cast(TracedSeries, clamped).note(Op.AT_MOST_NUMBER, number=max)
 
     clamp_ = clamp
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import polars as pl
 
+from turbomode_assets.contracts.errors import VendorError
 from turbomode_assets.sessions import SessionSpan
 
 MASTER_WRITER_KEY = "master_writer"
@@ -17,13 +18,15 @@ class Fetched:
     """Rows from the vendors and the symbols that they replace; no symbols: nothing to replace.
 
     `span` names the sessions they belong to where the asset has no partitions but its table has
-    sessions. `when_stored` is called after the commit.
+    sessions. `when_stored` is called after the commit; then `error` is raised, if there is one: it
+    tells of symbols whose rows could not be fetched.
     """
 
     rows: pl.DataFrame
     symbols: Sequence[str]
     span: SessionSpan | None = None
     when_stored: Callable[[], None] | None = None
+    error: VendorError | None = None
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,7 @@ from turbomode_assets.config.vendors import FetchConfig, VendorsConfig
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import FIRST_SESSION, last_closed_session, session_index
 from turbomode_assets.stores import MasterReader
-from turbomode_assets.stores.operations import Operations
-from turbomode_assets.stores.operations_budgets import BudgetUse, RationedBudget
+from turbomode_assets.stores.operations import Operations, RationedBudget, utc_now
 from turbomode_assets.vendors import (
     UNIVERSE_FILE,
     Asking,
@@ -61,7 +60,7 @@ class IngestionTools:
     def budget_left(self) -> str:
         """What is used of these vendors' budgets, for a person."""
         names = [vendor.name for vendor in self.vendors if vendor.name in self.config.budgets]
-        return "; ".join(_told(self.budget.remaining(name)) for name in names) or "no budgets"
+        return "; ".join(self.budget.describe(name) for name in names) or "no budgets"
 
     def __enter__(self) -> Self:
         """Lend the vendors for a while."""
@@ -121,22 +120,11 @@ class IngestionResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # n
         """Build everything that the configuration names."""
         config, configs = self.settings.vendors(), self.settings.configs
         operations = Operations(self.settings.operations_url)
-        budget = RationedBudget(operations, config.budgets, clock=_now, sleep=time.sleep)
+        budget = RationedBudget(operations, config.budgets, clock=utc_now, sleep=time.sleep)
         root = self.settings.root
-        vendors = build_vendors(config, data_root=root, configs=configs, budget=budget, now=_now)
+        vendors = build_vendors(config, data_root=root, configs=configs, budget=budget, now=utc_now)
         master = MasterReader(self.settings.master_root)
         owner = f"worker-{uuid.uuid4()}"
         return IngestionTools(
-            config, configs, vendors, master, operations, budget, owner, _now, time.sleep
+            config, configs, vendors, master, operations, budget, owner, utc_now, time.sleep
         )
-
-
-def _told(use: BudgetUse) -> str:
-    if use.cooling_off is not None:
-        return f"{use.vendor} is left alone until {use.cooling_off.retry_at:%H:%M:%S} UTC"
-    rules = [f"{rule.used:g} of {rule.limit} in {rule.seconds:g} s" for rule in use.rules]
-    return f"{use.vendor} used {', '.join(rules)}"
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

@@ -40,6 +40,8 @@ class MasterWriterIOManager(dg.ConfigurableIOManager):
         if writer.exists(table):
             facts["store_version"] = writer.version(table)
         context.add_output_metadata(facts)
+        if isinstance(obj, Fetched) and obj.error is not None:
+            raise obj.error
 
 
 def _store(

@@ -13,6 +13,7 @@ from turbomode_assets.vendors.protocol import (
     VendorFailure,
 )
 from turbomode_assets.vendors.reference import (
+    Answered,
     Asking,
     fetch_corporate_actions,
     fetch_fundamentals,
@@ -22,6 +23,7 @@ from turbomode_assets.vendors.universe import read_universe
 
 __all__ = [
     "UNIVERSE_FILE",
+    "Answered",
     "Asking",
     "Candles",
     "CorporateActions",

@@ -78,6 +78,5 @@ def unanswered(failures: Sequence[tuple[str, VendorFailure]], where: str) -> Ven
     return VendorError(
         f"no vendor could answer: {listed or 'no vendor is configured'}",
         where=where,
-        fix=f"mend the cause and run again{later}, or take the symbol out; "
-        "what was answered is stored, and will not be asked for again",
+        fix=f"mend the cause and run again{later}, or take the symbol out",
     )

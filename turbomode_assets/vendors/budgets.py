@@ -34,8 +34,8 @@ class Budget(Protocol):
     def spend(self, call: Call) -> AbstractContextManager[Spent | None]:
         """Wait for the call's turn and hold it while the call is open.
 
-        Gives None when the call may be made, or `Spent`, without having waited, when its turn is
-        too far away: then it must not be made.
+        Gives None when the call may be made, or `Spent` when its turn is too far away: then it must
+        not be made.
         """
         ...
 

@@ -41,6 +41,18 @@ UNIVERSE = "universe"
 
 
 @dataclass(frozen=True)
+class Answered:
+    """What all symbols' answers come to: tables, who answered, and the error of those who did not.
+
+    The rows are to be stored even where there is an error: it speaks of other symbols.
+    """
+
+    tables: tuple[pl.DataFrame, ...]
+    symbols: list[str]
+    error: VendorError | None
+
+
+@dataclass(frozen=True)
 class Asking:
     """Whom reference data is asked from, and how patiently."""
 
@@ -93,14 +105,11 @@ def fetch_universe(
 
 def fetch_corporate_actions(
     asking: Asking, instruments: pl.DataFrame, span: SessionSpan
-) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Rows of `splits` and `dividends` with an ex-date inside the span.
+) -> Answered:
+    """Rows of `splits` and of `dividends` with an ex-date inside the span.
 
     An event belongs to the session of its ex-date (the next one where that day has none) and was
     known to the market when that session opened.
-
-    Raises:
-        VendorError: every vendor failed for a symbol.
     """
     splits, dividends = [SPLITS.empty()], [DIVIDENDS.empty()]
 
@@ -112,20 +121,20 @@ def fetch_corporate_actions(
             if events.height:
                 rows.append(_event_rows(events, vendor, request).select(table.column_names))
 
-    _ask_all(asking, instruments, span, lambda v, r: v.fetch_corporate_actions(r), take, "events")
-    return pl.concat(splits).sort(SPLITS.sort_by), pl.concat(dividends).sort(DIVIDENDS.sort_by)
+    symbols, error = _ask_all(
+        asking, instruments, span, lambda v, r: v.fetch_corporate_actions(r), take, "events"
+    )
+    tables = pl.concat(splits).sort(SPLITS.sort_by), pl.concat(dividends).sort(DIVIDENDS.sort_by)
+    return Answered(tables, symbols, error)
 
 
 def fetch_fundamentals(
     asking: Asking, instruments: pl.DataFrame, known_at: dt.datetime
-) -> pl.DataFrame:
+) -> Answered:
     """Rows of `fundamentals`: what vendors say now, under the first session that closes after.
 
     A vendor gives no date with these values, so they were known when they were fetched. What a
     vendor does not know has no row.
-
-    Raises:
-        VendorError: every vendor failed for a symbol.
     """
     session = offset_session(last_closed_session(known_at), 1)
     span = SessionSpan(session, session)
@@ -140,8 +149,10 @@ def fetch_fundamentals(
         )
         found.append(rows.select(FUNDAMENTALS.column_names))
 
-    _ask_all(asking, instruments, span, lambda v, r: v.fetch_fundamentals(r), take, "fundamentals")
-    return pl.concat(found).sort(FUNDAMENTALS.sort_by)
+    symbols, error = _ask_all(
+        asking, instruments, span, lambda v, r: v.fetch_fundamentals(r), take, "fundamentals"
+    )
+    return Answered((pl.concat(found).sort(FUNDAMENTALS.sort_by),), symbols, error)
 
 
 def _ask_all(
@@ -151,18 +162,21 @@ def _ask_all(
     question: Callable[[Vendor, Request], object],
     take: Callable[..., None],
     what: str,
-) -> None:
-    failures: list[tuple[str, VendorFailure]] = []
+) -> tuple[list[str], VendorError | None]:
+    """Ask for every instrument, take the data, and tell which symbols were answered."""
+    symbols, failures = [], []
     for symbol, calendar in instruments.select("symbol", "calendar").iter_rows():
         request = Request(symbol, calendar, span)
         asked = ask(asking.vendors, request, question, asking.fetch, asking.sleep)
         answer = asked.answer
         if isinstance(answer, VendorFailure):
             failures.append((symbol, answer))
-        elif not isinstance(answer, NoData):
+            continue
+        symbols.append(symbol)
+        if not isinstance(answer, NoData):
             take(asked.vendor, answer, request)
-    if failures:
-        raise unanswered(failures, f"{what}, {span}")
+    error = unanswered(failures, f"{what}, {span}") if failures else None
+    return symbols, error
 
 
 def _as_known(metadata: pl.DataFrame, known_at: dt.datetime) -> pl.DataFrame:

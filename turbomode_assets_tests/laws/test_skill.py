@@ -42,7 +42,7 @@ def out_of_sample_auc(edge: float, seed: int, configs: Path) -> float:
     vendors = [SimulatedVendor(market)]
     universe, _ = fetch_universe(vendors, NOW)
     candles = delivered(vendors, universe, SIX_YEARS, ingested_at=NOW)
-    splits, dividends = fetch_corporate_actions(asking(vendors), universe, SIX_YEARS)
+    splits, dividends = fetch_corporate_actions(asking(vendors), universe, SIX_YEARS).tables
     bars, _ = curate(candles, universe, splits)
     adjusted = adjust_forward(bars, splits, dividends)
     config = load_training_config(configs)

@@ -16,8 +16,7 @@ from turbomode_assets.resources.master_writer import store_batch
 from turbomode_assets.resources.progress import Progress
 from turbomode_assets.sessions import SessionSpan, session_close, session_open
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets.stores.operations import Operations
-from turbomode_assets.stores.operations_budgets import RationedBudget
+from turbomode_assets.stores.operations import Operations, RationedBudget
 from turbomode_assets.vendors import Candles, NoData, Request, Vendor, VendorFailure
 from turbomode_assets.vendors.protocol import CANDLE_SCHEMA
 from turbomode_assets_tests.builders import REPOSITORY, make_universe

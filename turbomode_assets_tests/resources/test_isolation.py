@@ -153,6 +153,7 @@ def test_the_reader_has_no_method_that_writes():
         "owner",
         "read",
         "read_complete",
+        "tables",
         "uri",
         "version",
     }

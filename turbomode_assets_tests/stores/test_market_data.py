@@ -3,6 +3,9 @@ import shutil
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from polars.testing import assert_frame_equal
 
 from turbomode_assets.contracts.errors import InputError, MissingDataError
 from turbomode_assets.contracts.payload import payload_digests
@@ -18,6 +21,7 @@ from turbomode_assets.contracts.tables import (
 from turbomode_assets.curation import resample_calendar
 from turbomode_assets.sessions import SessionSpan, session_open
 from turbomode_assets.stores import MarketData
+from turbomode_assets.stores.market_data.bars import adjusted_candles
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets_tests.curation.builders import candle, candles, dividends, splits
 
@@ -319,6 +323,59 @@ def test_adjusting_without_tables_of_events_is_refused(tmp_path):
     write(tmp_path, "symbol_metadata", UNIVERSE)
     with MarketData(tmp_path) as market, pytest.raises(MissingDataError, match="table splits"):
         market.get_candles("AAA", adjusted=True)
+
+
+def adjusted_as_of(rows, events, paid, today):
+    """What the API gives of candles up to a day, if every event is known on its ex-date."""
+    return adjusted_candles(
+        rows.filter(pl.col("session") <= today),
+        UNIVERSE,
+        events,
+        paid,
+        known=pl.col("session") <= today,
+        as_of=today,
+    )
+
+
+@st.composite
+def traded_histories(draw):
+    """Raw candles, the same delivered in Friday's shares, splits and dividends."""
+    ratios = [draw(st.sampled_from([None, None, 0.25, 2.0, 4.0])) for _ in SESSIONS]
+    raw, delivered, later = [], [], 1.0
+    for day, ratio in reversed(list(zip(SESSIONS, ratios, strict=True))):
+        close = float(draw(st.integers(16, 64)))
+        raw.append(flat(day, close, volume=64.0))
+        basis = {"adjustment": "split", "adjusted_as_of": NEXT_FRIDAY}
+        delivered.append(flat(day, close / later, volume=64.0 * later, **basis))
+        later *= ratio or 1.0
+    events = [(day, ratio) for day, ratio in zip(SESSIONS, ratios, strict=True) if ratio]
+    paid = [(day, 1.0, 8.0) for day in draw(st.sets(st.sampled_from(SESSIONS), max_size=2))]
+    return candles(*raw), candles(*delivered), splits(*events), dividends(*sorted(paid))
+
+
+@given(traded_histories(), st.sampled_from(SESSIONS))
+@settings(max_examples=60, deadline=None)
+def test_the_basis_of_the_delivery_makes_no_difference_to_adjusted_candles(history, today):
+    raw, delivered, events, paid = history
+    columns = ["ts", "close", "high", "volume", "adjusted_as_of"]
+    one, other = (
+        adjusted_as_of(rows, events, paid, today).select(columns) for rows in (raw, delivered)
+    )
+    # Closes are whole and ratios powers of two: only the dividends' products are rounded.
+    assert_frame_equal(one, other, rel_tol=1e-14)
+
+
+@given(traded_histories(), st.sampled_from(SESSIONS))
+@settings(max_examples=60, deadline=None)
+def test_no_later_event_changes_what_was_answered(history, today):
+    raw, _, events, paid = history
+    known = adjusted_as_of(
+        raw,
+        events.filter(pl.col("ex_date") <= today),
+        paid.filter(pl.col("ex_date") <= today),
+        today,
+    )
+    assert known.equals(adjusted_as_of(raw, events, paid, today))
 
 
 # Events, fundamentals, symbols, sectors

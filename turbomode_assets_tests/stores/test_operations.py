@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from turbomode_assets.contracts.errors import InputError, StoreError
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores.operations import Operations, utc_now
-from turbomode_assets.stores.operations_database import OperationsDatabase
-from turbomode_assets.stores.operations_schema import LEASES, SCHEMA_VERSION
+from turbomode_assets.stores.operations.database import OperationsDatabase
+from turbomode_assets.stores.operations.schema import LEASES, SCHEMA_VERSION
+from turbomode_assets.stores.operations.store import Operations, utc_now
 from turbomode_assets_tests.stores.operations_workers import NOON, SimulatedClock
 
 MONDAY, TUESDAY, FRIDAY = dt.date(2024, 1, 8), dt.date(2024, 1, 9), dt.date(2024, 1, 12)

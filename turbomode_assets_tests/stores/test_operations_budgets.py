@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from turbomode_assets.config.loader import load_vendors_config
 from turbomode_assets.contracts.errors import ConfigurationError, InputError
-from turbomode_assets.stores import operations_budgets
 from turbomode_assets.stores.operations import Operations, RationedBudget
-from turbomode_assets.stores.operations_schema import VENDOR_CALLS
+from turbomode_assets.stores.operations import budgets as budgets_module
+from turbomode_assets.stores.operations.schema import VENDOR_CALLS
 from turbomode_assets.vendors.budgets import Call, Spent
 from turbomode_assets_tests.stores.operations_workers import (
     NOON,
@@ -272,7 +272,7 @@ def test_what_is_used_can_be_watched(operations, clock):
 
 
 def test_old_calls_are_struck_out_and_change_nothing(operations, clock, monkeypatch):
-    monkeypatch.setattr(operations_budgets, "TURNS_BETWEEN_CLEANINGS", 10)
+    monkeypatch.setattr(budgets_module, "TURNS_BETWEEN_CLEANINGS", 10)
     budget = rationed(operations, clock, v=ONE_PER_MINUTE)
     for number in range(40):
         make(budget, f"q{number}")

@@ -10,7 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from turbomode_assets.stores.operations import Operations, RationedBudget, utc_now
-from turbomode_assets.stores.operations_schema import VENDOR_CALLS
+from turbomode_assets.stores.operations.schema import VENDOR_CALLS
 from turbomode_assets.vendors.budgets import Call
 from turbomode_assets_tests.stores.operations_workers import (
     START_TOGETHER_SECONDS,

@@ -17,7 +17,7 @@ from turbomode_assets.vendors.protocol import (
     NoData,
     VendorFailure,
 )
-from turbomode_assets_tests.test_architecture import imports_of, modules
+from turbomode_assets_tests.test_architecture import PACKAGE, imports_of, modules
 from turbomode_assets_tests.vendors.builders import CountedBudget
 from turbomode_assets_tests.vendors.fake_ib_market import INDUSTRY, bar_of
 from turbomode_assets_tests.vendors.fake_ib_steps import (
@@ -319,7 +319,7 @@ def test_it_works_on_a_worker_thread_and_inside_a_running_event_loop(gateway):
 
 FRESH_PROCESS = """
 import asyncio, sys, threading
-from turbomode_assets.vendors.ibkr_thread import ClientThread
+from turbomode_assets.vendors.ibkr.thread import ClientThread
 from turbomode_assets.config.vendors import IbkrConfig
 
 asyncio.run(asyncio.sleep(0))  # leaves the main thread without an event loop
@@ -348,11 +348,11 @@ def test_the_library_is_imported_late_and_where_there_is_an_event_loop():
 
 def test_one_module_alone_imports_the_library():
     importers = {
-        path.name
+        path.relative_to(PACKAGE).as_posix()
         for path in modules()
         if {name.partition(".")[0] for name in imports_of(path)} & LIBRARIES
     }
-    assert importers == {"ibkr_library.py"}
+    assert importers == {"vendors/ibkr/library.py"}
 
 
 def test_several_threads_are_served_one_after_the_other(gateway):

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from turbomode_assets.sessions import SessionSpan, session_open
-from turbomode_assets.vendors.ibkr_bars import ended, join_bars, read_reply
-from turbomode_assets.vendors.ibkr_errors import MalformedError
-from turbomode_assets.vendors.ibkr_planning import Piece, plan
+from turbomode_assets.vendors.ibkr.bars import ended, join_bars, read_reply
+from turbomode_assets.vendors.ibkr.errors import MalformedError
+from turbomode_assets.vendors.ibkr.planning import Piece, plan
 from turbomode_assets.vendors.protocol import CANDLE_SCHEMA
 from turbomode_assets_tests.vendors.ib_vendors import REQUESTS
 

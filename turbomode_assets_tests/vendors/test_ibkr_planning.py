@@ -14,7 +14,7 @@ from turbomode_assets.sessions import (
     session_open,
     sessions_between,
 )
-from turbomode_assets.vendors.ibkr_planning import Piece, check_requests, plan
+from turbomode_assets.vendors.ibkr.planning import Piece, check_requests, plan
 from turbomode_assets_tests.vendors.ib_vendors import REQUESTS, ib_config
 
 LATER = dt.datetime(2026, 1, 5, 12, tzinfo=dt.UTC)

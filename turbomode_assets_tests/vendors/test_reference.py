@@ -69,7 +69,7 @@ def market():
 
 def test_every_table_keeps_its_contract(market):
     vendors, metadata, mappings = market
-    splits, dividends = fetch_corporate_actions(asking(vendors), metadata, SPAN)
+    splits, dividends = fetch_corporate_actions(asking(vendors), metadata, SPAN).tables
     for frame, contract in (
         (metadata, SYMBOL_METADATA),
         (mappings, SECTOR_MAPPINGS),
@@ -84,9 +84,9 @@ def test_every_table_keeps_its_contract(market):
 def test_events_of_a_range_are_those_of_its_sessions(market):
     vendors, metadata, _ = market
     span = SessionSpan(dt.date(2012, 11, 1), dt.date(2013, 1, 10))
-    whole = fetch_corporate_actions(asking(vendors), metadata, span)
+    whole = fetch_corporate_actions(asking(vendors), metadata, span).tables
     singly = [
-        fetch_corporate_actions(asking(vendors), metadata, SessionSpan(day, day))
+        fetch_corporate_actions(asking(vendors), metadata, SessionSpan(day, day)).tables
         for day in span.sessions
     ]
     for events, parts in zip(whole, zip(*singly, strict=True), strict=True):
@@ -97,7 +97,8 @@ def test_events_belong_to_the_session_of_their_ex_date_and_were_known_at_its_ope
     write(tmp_path, "s.csv", "symbol,ex_date,ratio\nAAA,2015-03-07,2\n")
     vendor = archive(tmp_path, candle_rows(("AAA", FRIDAY, 10.0)), splits="s.csv")
     metadata, _ = fetch_universe([vendor], KNOWN_AT)
-    splits, _ = fetch_corporate_actions(asking([vendor]), metadata, SessionSpan(MONDAY, MONDAY))
+    day = SessionSpan(MONDAY, MONDAY)
+    splits, _ = fetch_corporate_actions(asking([vendor]), metadata, day).tables
     assert splits.select("session", "ex_date", "knowledge_ts").rows() == [
         (MONDAY, dt.date(2015, 3, 7), dt.datetime(2015, 3, 9, 13, 30, tzinfo=dt.UTC))
     ]
@@ -153,7 +154,8 @@ def test_a_vendor_that_fails_leaves_the_universe_to_the_next():
 def test_fundamentals_serve_from_the_session_after_they_were_fetched(market):
     _, metadata, _ = market
     after_the_close = dt.datetime(2015, 3, 6, 22, tzinfo=dt.UTC)
-    rows = fetch_fundamentals(asking([Accountant("one", "Yahoo")]), metadata, after_the_close)
+    accountant = asking([Accountant("one", "Yahoo")])
+    (rows,) = fetch_fundamentals(accountant, metadata, after_the_close).tables
     assert check_table(rows, FUNDAMENTALS).equals(rows)
     assert set(rows["session"]) == {MONDAY}
     assert rows.filter(pl.col("symbol") == "SIM001").select("metric", "value").rows() == [
@@ -161,15 +163,32 @@ def test_fundamentals_serve_from_the_session_after_they_were_fetched(market):
         ("marketCap", 3e9),
     ]
     during_the_session = dt.datetime(2015, 3, 6, 17, tzinfo=dt.UTC)
-    rows = fetch_fundamentals(asking([Accountant("one", "Yahoo")]), metadata, during_the_session)
+    (rows,) = fetch_fundamentals(accountant, metadata, during_the_session).tables
     assert set(rows["session"]) == {FRIDAY}
 
 
 def test_a_market_without_accounts_has_no_fundamentals_and_a_dead_vendor_is_no_such_market(market):
     vendors, metadata, _ = market
-    assert fetch_fundamentals(asking(vendors), metadata, KNOWN_AT).is_empty()
-    with pytest.raises(VendorError, match=r"SIM001 .*the line is dead"):
-        fetch_fundamentals(asking([Accountant("one", "Yahoo", fails=True)]), metadata, KNOWN_AT)
+    answered = fetch_fundamentals(asking(vendors), metadata, KNOWN_AT)
+    assert answered.tables[0].is_empty()
+    assert (answered.symbols, answered.error) == (metadata["symbol"].to_list(), None)
+    dead = asking([Accountant("one", "Yahoo", fails=True)])
+    answered = fetch_fundamentals(dead, metadata, KNOWN_AT)
+    assert answered.symbols == []
+    assert "SIM001 (one: connectivity: the line is dead)" in answered.error.what
+
+
+def test_one_symbol_that_fails_costs_the_others_nothing(market):
+    _, metadata, _ = market
+    accountant = Accountant("one", "Yahoo")
+    told = accountant.fetch_fundamentals
+    accountant.fetch_fundamentals = lambda request: (
+        VendorFailure("empty", "nothing", False) if request.symbol == "SIM002" else told(request)
+    )
+    answered = fetch_fundamentals(asking([accountant]), metadata, KNOWN_AT)
+    assert "SIM002" in answered.error.what
+    assert set(answered.tables[0]["symbol"]) == set(metadata["symbol"]) - {"SIM002"}
+    assert "SIM002" not in answered.symbols
 
 
 def test_there_are_thirty_seven_metrics():

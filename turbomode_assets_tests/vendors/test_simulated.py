@@ -10,12 +10,12 @@ from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.sessions import SessionSpan, is_session, offset_session
 from turbomode_assets.vendors import Candles, NoData, VendorFailure
 from turbomode_assets.vendors.protocol import CANDLE_SCHEMA
-from turbomode_assets.vendors.simulated import (
+from turbomode_assets.vendors.simulated.factors import long_run_mean_scale
+from turbomode_assets.vendors.simulated.vendor import (
     GICS_SECTORS,
     SimulatedVendor,
     market_panel,
 )
-from turbomode_assets.vendors.simulated_factors import long_run_mean_scale
 from turbomode_assets_tests.vendors.builders import request, simulated_config
 
 THREE_YEARS = SessionSpan(dt.date(2012, 1, 3), dt.date(2014, 12, 31))

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 
 from turbomode_assets.sessions import FIRST_SESSION, SessionSpan, session_close, sessions_between
 from turbomode_assets.vendors.protocol import CANDLE_SCHEMA, Request
-from turbomode_assets.vendors.yahoo_bars import ended_bars, rows_within
-from turbomode_assets.vendors.yahoo_failures import YahooError, scrub
-from turbomode_assets.vendors.yahoo_replies import Chart, read_chart, read_metrics, read_summary
-from turbomode_assets.vendors.yahoo_windows import Window, windows_of
+from turbomode_assets.vendors.yahoo.bars import ended_bars, rows_within
+from turbomode_assets.vendors.yahoo.failures import YahooError, scrub
+from turbomode_assets.vendors.yahoo.replies import Chart, read_chart, read_metrics, read_summary
+from turbomode_assets.vendors.yahoo.windows import Window, windows_of
 from turbomode_assets_tests.vendors.yahoo_desk import at, config
 
 FRIDAY = Window(at("2024-03-08T05:00"), at("2024-03-09T05:00"))

@@ -31,6 +31,11 @@ def _total(moves: Tensor, window: int) -> Tensor:
     return trailing_sum(up, window) + trailing_sum(down, window) + EPSILON
 
 
+def _net(moves: Tensor, window: int) -> Tensor:
+    up, down = positive_part(moves), negative_part(moves)
+    return (trailing_sum(up, window) - trailing_sum(down, window)) / _total(moves, window)
+
+
 @shared
 def _nonzero(volume: Tensor) -> Tensor:
     return (volume + EPSILON).masked_fill(volume < EPSILON, math.nan)
@@ -132,7 +137,7 @@ def sumd(close: Tensor, *, window: int) -> Tensor:
     Source: Alpha158 as published with qlib.
     Missing: NaN where the window or the bar before it holds a missing bar.
     """
-    return sump(close, window=window) - sumn(close, window=window)
+    return _net(change(close, close), window)
 
 
 @feature(family=FAMILY, windows=WINDOWS, inputs=("volume",))
@@ -203,4 +208,4 @@ def vsumd(volume: Tensor, *, window: int) -> Tensor:
     Source: Alpha158 as published with qlib.
     Missing: NaN where the window or the bar before it holds a missing bar or volume.
     """
-    return vsump(volume, window=window) - vsumn(volume, window=window)
+    return _net(step(volume), window)

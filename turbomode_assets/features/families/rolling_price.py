@@ -8,7 +8,6 @@ from turbomode_assets.features.merging import trailing_max, trailing_mean, trail
 from turbomode_assets.features.ordering import (
     trailing_position_of_max,
     trailing_position_of_min,
-    trailing_quantile,
     trailing_rank,
 )
 from turbomode_assets.features.registry import feature
@@ -18,6 +17,7 @@ from turbomode_assets.features.rolling import (
     trailing_slope,
     trailing_std,
 )
+from turbomode_assets.features.sorting import trailing_quantile
 
 FAMILY = "rolling_price"
 WINDOWS = (5, 10, 20, 30, 60)
