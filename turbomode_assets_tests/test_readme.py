@@ -1,5 +1,6 @@
 """What the README names exists: paths, make targets, commands, asset selections, variables."""
 
+import json
 import re
 import shlex
 
@@ -12,6 +13,8 @@ from turbomode_assets.cli import main
 from turbomode_assets.config.vendors import ArchiveConfig
 from turbomode_assets.definitions import build
 from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.stores import MarketData
+from turbomode_assets.vendors import read_universe
 from turbomode_assets_tests.builders import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -75,6 +78,24 @@ def test_every_variable_it_names_is_read_by_the_program():
     named |= set(re.findall(r"\bTURBOMODE_[A-Z_]+", example))
     for variable in named:
         assert variable in code, variable
+
+
+def test_every_market_data_question_it_shows_exists():
+    named = set(re.findall(r"\bmarket\.(\w+)\(", README)) | {"at_version"}
+    assert len(named) >= 4
+    for name in named:
+        assert callable(getattr(MarketData, name)), name
+
+
+def test_every_setting_of_vendors_it_names_exists():
+    shipped = json.loads((REPOSITORY / "configs" / "vendors.json").read_text(encoding="utf-8"))
+    assert {"precedence", "budgets", "ibkr"} <= set(shipped)
+    assert {"client_id", "port"} <= set(shipped["ibkr"])
+    assert shipped["ibkr"]["port"] == 4002
+    assert "timeframes" in shipped["fetch"]
+    universe = read_universe(REPOSITORY / "configs" / "universe.csv")
+    kinds = dict(universe.group_by("asset_class").len().iter_rows())
+    assert kinds == {"stock": 77, "crypto": 3, "etf": 1}
 
 
 def test_the_archive_settings_it_names_exist():

@@ -89,9 +89,8 @@ class FetchConfig(Section):
     to `attempts` times in all. Sessions are asked once more until `recheck_sessions` later ones
     have closed. Closes of two vendors further apart than `disagreement_tolerance_bps` are logged.
     Rows are stored whenever `rows_per_commit` have gathered or `seconds_per_commit` have gone by. A
-    question that a worker took is its
-    own for `lease_seconds`, renewed while it works. Reference data is asked again after
-    `reference_age_sessions`.
+    question that a worker took is its own while it works, and free for others `lease_seconds` after
+    it died. Reference data is asked again after `reference_age_sessions`.
     """
 
     timeframes: Annotated[list[FetchedTimeframe], Field(min_length=1)]

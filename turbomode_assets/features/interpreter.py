@@ -6,23 +6,72 @@ whose values of a session then lie next to each other, to give each step enough 
 arithmetic of a cell depends on its window alone, not on the block or on who is beside it.
 """
 
+import functools
+import hashlib
+import inspect
 import math
+import sys
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
-from turbomode_assets.features import kernels, pointwise
+from turbomode_assets.features import kernels, logarithms, opcodes, pointwise
 from turbomode_assets.features.kernels import Doubles, Singles
 from turbomode_assets.features.opcodes import Op
 
 Integers = npt.NDArray[np.int64]
 
-_compiled = njit(nogil=True, cache=True, error_model="numpy")
+# Not cached one by one: numba looks for changes in a function's own file alone, and these are made
+# of what other files hold. `run` caches the whole under a digest of all of them.
+_compiled = njit(nogil=True, error_model="numpy")
+_SOURCES = (opcodes, kernels, logarithms, pointwise, sys.modules[__name__])
+
+
+@functools.cache
+def run() -> Callable[..., None]:
+    """Return `_run`, compiled once for each state of the files that it is made of."""
+    texts = "".join(inspect.getsource(module) for module in _SOURCES)
+    sources = int(hashlib.sha256(texts.encode()).hexdigest()[:15], 16)
+
+    @njit(nogil=True, cache=True, error_model="numpy")
+    def whole(
+        steps: Integers,
+        numbers: Doubles,
+        end: int,
+        reach: int,
+        block: int,
+        beside: int,
+        inputs: Doubles,
+        benchmark: Doubles,
+        present: npt.NDArray[np.bool_],
+        first: int,
+        row: int,
+        out: Singles,
+    ) -> None:
+        # What a function closes over is part of its key in the cache.
+        if sources >= 0:
+            _run(
+                steps,
+                numbers,
+                end,
+                reach,
+                block,
+                beside,
+                inputs,
+                benchmark,
+                present,
+                first,
+                row,
+                out,
+            )
+
+    return whole
 
 
 @_compiled
-def run(
+def _run(
     steps: Integers,
     numbers: Doubles,
     end: int,

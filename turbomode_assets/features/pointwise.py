@@ -12,7 +12,7 @@ from turbomode_assets.features import logarithms
 from turbomode_assets.features.kernels import Doubles
 from turbomode_assets.features.opcodes import Op
 
-_compiled = njit(nogil=True, cache=True, error_model="numpy")
+_compiled = njit(nogil=True, error_model="numpy")  # cached as part of `interpreter.run`
 
 
 @_compiled

@@ -177,7 +177,7 @@ def run_program(
     """Run a program over some symbols, whose rows begin at `row`: see `interpreter.run`."""
     block, beside = blocks_of(present.shape[1] - first)
     steps, numbers, end = program.steps(block, beside)
-    interpreter.run(
+    interpreter.run()(
         steps,
         numbers,
         end,

@@ -18,6 +18,7 @@ from turbomode_assets.contracts.timeframes import DERIVED_FROM, INTRADAY_MINUTES
 from turbomode_assets.curation import resample_intraday
 from turbomode_assets.resources.calendar_bars import calendar_bars
 from turbomode_assets.resources.fetched import Batch
+from turbomode_assets.resources.heartbeat import heartbeat
 from turbomode_assets.resources.ingestion import IngestionTools
 from turbomode_assets.resources.progress import Progress
 from turbomode_assets.resources.settled import SettledCells
@@ -88,27 +89,29 @@ class CandleFetch:
         self, group: list[Question], settled: SettledCells, contested: set[str]
     ) -> Iterator[Batch]:
         """Ask the questions of one block that no other worker holds; note those it holds."""
-        tools = self.tools
+        tools, seconds = self.tools, self.tools.fetch.lease_seconds
+        if not tools.spares_vendors:
+            yield from self._ask_in_turn(group, settled)
+            return
         names = [question.lease for question in group]
-        mine = tools.operations.lease_many(names, tools.owner, tools.fetch.lease_seconds)
+        mine = tools.operations.lease_many(names, tools.owner, seconds)
         contested |= set(names) - mine
-        try:
-            # Another worker may have asked, stored and let go since the plan was made.
-            cells = settled.open_cells_of([q.request for q in group if q.lease in mine])
-            questions = plan_questions(cells, self.instruments, tools.fetch)
-            self.progress.settled(len(mine) - len(questions))
-            yield from self._ask_in_turn(questions, sorted(mine), settled)
-        finally:
-            tools.operations.release(mine, tools.owner)
+        with heartbeat(lambda: tools.operations.renew(mine, tools.owner, seconds), seconds):
+            try:
+                # Another worker may have asked, stored and let go since the plan was made.
+                cells = settled.open_cells_of([q.request for q in group if q.lease in mine])
+                questions = plan_questions(cells, self.instruments, tools.fetch)
+                self.progress.settled(len(mine) - len(questions))
+                yield from self._ask_in_turn(questions, settled)
+            finally:
+                tools.operations.release(mine, tools.owner)
 
-    def _ask_in_turn(
-        self, questions: Sequence[Question], leases: Sequence[str], settled: SettledCells
-    ) -> Iterator[Batch]:
+    def _ask_in_turn(self, questions: Sequence[Question], settled: SettledCells) -> Iterator[Batch]:
         tools, fetch = self.tools, self.tools.fetch
         answers: list[Answer] = []
         rows, since = 0, time.monotonic()
         for question in questions:
-            with self.progress.asking(question):
+            with self.progress.asking():
                 asked = ask(
                     tools.vendors,
                     question.request,
@@ -116,7 +119,6 @@ class CandleFetch:
                     fetch,
                     tools.sleep,
                 )
-            tools.operations.renew(leases, tools.owner, fetch.lease_seconds)
             self.progress.answered(question, asked)
             answers.append((question, asked))
             rows += asked.answer.frame.height if isinstance(asked.answer, Candles) else 0

@@ -40,7 +40,7 @@ class Progress:
         self._already += count
 
     @contextmanager
-    def asking(self, question: Question) -> Iterator[None]:
+    def asking(self) -> Iterator[None]:
         """Time one question, with all that the vendors and their budgets make it wait."""
         begun = self._clock()
         yield

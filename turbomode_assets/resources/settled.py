@@ -8,6 +8,7 @@ import polars as pl
 from turbomode_assets.resources.ingestion import IngestionTools
 from turbomode_assets.sessions import SessionSpan, last_closed_session, session_indices
 from turbomode_assets.stores import MasterReader
+from turbomode_assets.stores.operations import WorkKey
 from turbomode_assets.vendors import Request, VendorFailure
 from turbomode_assets.vendors.candle_rows import NO_DATA
 from turbomode_assets.vendors.questions import CELL, CELL_SCHEMA, Question, listed_cells
@@ -47,16 +48,17 @@ class SettledCells:
     def settle(self, questions: Sequence[Question]) -> None:
         """Remember that these questions were answered, and when, and take them off the queue."""
         requests = [question.request for question in questions]
+        operations = self._tools.operations
+        operations.dequeue(_answered_by(requests, operations.queued()))
+        if not self._tools.spares_vendors:
+            return
         cells = _cells(requests)
         age = session_indices(cells["session"]) - session_indices(pl.Series([self._as_of]))[0]
         recent = cells.filter(age >= -self._tools.fetch.recheck_sessions)
         known = cells.join(self._checks(cells), on=CELL, how="semi")
         rows = pl.concat([recent, known]).unique(maintain_order=True)
-        self._tools.operations.record_checks(
+        operations.record_checks(
             CHECKED, rows.with_columns(as_of=pl.lit(self._as_of)).iter_rows(named=True)
-        )
-        self._tools.operations.dequeue(
-            [(r.symbol, r.timeframe, r.span.first, r.span.last) for r in requests]
         )
 
     def leave_open(self, failed: Sequence[tuple[Question, VendorFailure]]) -> None:
@@ -147,6 +149,17 @@ class SettledCells:
         return self._tools.master.read(
             table, caller=CALLER, span=span, symbols=symbols, timeframes=timeframes, columns=columns
         ).rows
+
+
+def _answered_by(requests: Sequence[Request], queued: pl.DataFrame) -> list[WorkKey]:
+    """Queued work whose sessions all lie in one of the requests."""
+    spans = {(request.symbol, request.timeframe): request.span for request in requests}
+    keys = queued.select("symbol", "timeframe", "first_session", "last_session").iter_rows()
+    return [
+        (symbol, timeframe, first, last)
+        for symbol, timeframe, first, last in keys
+        if (span := spans.get((symbol, timeframe))) and span.first <= first and last <= span.last
+    ]
 
 
 def _cells(requests: Sequence[Request]) -> pl.DataFrame:

@@ -11,7 +11,6 @@ from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.sessions import (
     SessionSpan,
     session_close,
-    session_index,
     session_indices,
 )
 from turbomode_assets.vendors.protocol import Request
@@ -103,8 +102,3 @@ def require_ended(span: SessionSpan, instruments: pl.DataFrame, now: dt.datetime
             where=f"candles, {span}",
             fix=f"ask for it after {ends:%Y-%m-%d %H:%M} UTC, or for earlier sessions",
         )
-
-
-def is_final(session: dt.date, as_of: dt.date, fetch: FetchConfig) -> bool:
-    """Tell whether a session fetched when `as_of` had closed last need not be asked again."""
-    return session_index(as_of) - session_index(session) >= fetch.recheck_sessions

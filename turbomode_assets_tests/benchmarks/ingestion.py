@@ -2,9 +2,10 @@
 
     python -m turbomode_assets_tests.benchmarks.ingestion
 
-The gateway is a process of its own that answers at once. The rival is the vendor alone: the
-client library and the checks of its answers, with nothing compared, derived or stored. The share is measured under the shipped budget of
-Interactive Brokers, on a clock that runs on by itself and jumps ahead where a worker would sleep.
+The gateway is a process of its own that answers at once. The rival is the vendor alone: the client
+library and the checks of its answers, with nothing compared, derived or stored. The share is
+measured under the shipped budget of Interactive Brokers, on a clock that runs on by itself and
+jumps ahead where a worker would sleep.
 """
 
 import datetime as dt
@@ -85,6 +86,12 @@ def ingested(port: int, root: Path, budget: Budget, clock: Clock | None) -> tupl
     return counts["1m"], sum(counts.values()), seconds
 
 
+def row(what: str, candles: int, seconds: float, rival: float) -> str:
+    """One line of the table; `rival` is what 1.0 means, in candles per second."""
+    rate = candles / seconds
+    return f"{what:<44}{candles:>10,}{seconds:>8.2f}{rate:>12,.0f}{rate / rival:>7.2f}"
+
+
 def main() -> None:
     """Measure and print."""
     ours, theirs = multiprocessing.Pipe()
@@ -95,17 +102,11 @@ def main() -> None:
         alone(port)
         candles, seconds = alone(port)
         print(f"{'what':<44}{'candles':>10}{'s':>8}{'candles/s':>12}{'ratio':>7}")
-        print(
-            f"{'the vendor alone':<44}{candles:>10,}{seconds:>8.2f}{candles / seconds:>12,.0f}{1:>7}"
-        )
         rival = candles / seconds
+        print(row("the vendor alone", candles, seconds, rival))
         candles, stored, seconds = ingested(port, Path(folder) / "fast", CountedBudget(), None)
-        rate = candles / seconds
-        what = "socket to committed store"
-        print(f"{what:<44}{candles:>10,}{seconds:>8.2f}{rate:>12,.0f}{rate / rival:>7.2f}")
-        what = "the same, counting derived candles"
-        rate = stored / seconds
-        print(f"{what:<44}{stored:>10,}{seconds:>8.2f}{rate:>12,.0f}{rate / rival:>7.2f}")
+        print(row("socket to committed store", candles, seconds, rival))
+        print(row("the same, counting derived candles", stored, seconds, rival))
         clock = Clock()
         operations = Operations(f"sqlite:///{folder}/operations.sqlite", clock=clock.now)
         budgets = load_vendors_config(CONFIGS).budgets

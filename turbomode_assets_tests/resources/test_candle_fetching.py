@@ -10,6 +10,7 @@ from turbomode_assets.contracts.tables import CANDLES
 from turbomode_assets.contracts.timeframes import TIMEFRAMES
 from turbomode_assets.sessions import SessionSpan, offset_session, session_close
 from turbomode_assets.vendors import NoData, VendorFailure
+from turbomode_assets.vendors.questions import listed_cells, plan_questions
 from turbomode_assets_tests.builders import make_universe
 from turbomode_assets_tests.resources.exchanges import UNIVERSE, Desk, Exchange
 
@@ -22,6 +23,12 @@ LATER = dt.datetime(2020, 3, 7, 12, tzinfo=dt.UTC)
 
 def night(session):
     return SessionSpan(session, session)
+
+
+def leases(desk):
+    """Names of the leases of the week's daily questions."""
+    cells = listed_cells(UNIVERSE, WEEK, ["1d"])
+    return [question.lease for question in plan_questions(cells, UNIVERSE, desk.config.fetch)]
 
 
 def refuse(symbol, failure):
@@ -79,6 +86,17 @@ def test_what_was_answered_is_stored_although_another_symbol_failed(tmp_path):
     exchange.script, exchange.asked = lambda request: None, []
     desk.run(WEEK)
     assert exchange.questions == [("AAA", "1d", "2020-03-02...2020-03-06")]
+    assert desk.tools().operations.queued().is_empty()
+
+
+def test_queued_work_is_done_when_a_wider_question_is_answered(tmp_path):
+    exchange = Exchange()
+    exchange.script = refuse("AAA", DOWN)
+    desk = Desk(tmp_path, exchange)
+    with pytest.raises(VendorError):
+        desk.run(night(TUESDAY))
+    exchange.script = lambda request: None
+    desk.run(WEEK)
     assert desk.tools().operations.queued().is_empty()
 
 
@@ -294,14 +312,37 @@ def test_two_workers_on_overlapping_work_ask_each_question_once(tmp_path):
 
 def test_what_a_dead_worker_held_is_taken_over_when_its_lease_runs_out(tmp_path):
     exchange = Exchange()
-    desk = Desk(tmp_path, exchange, lease_seconds=0.2)
+    desk = Desk(tmp_path, exchange)
     desk.time = session_close(FRIDAY) + dt.timedelta(days=1)
-    dying = iter(desk.fetch(WEEK, owner="dying"))
-    next(dying)
-    asked = len(exchange.asked)
-    desk.run(WEEK, owner="heir", sleep=lambda seconds: threading.Event().wait(0.05))
-    assert len(exchange.asked) == 2 * asked
+    desk.tools().operations.lease_many(leases(desk), "dead", seconds=0.3)
+    pause = threading.Event()
+    desk.run(WEEK, owner="heir", sleep=lambda seconds: pause.wait(0.05))
+    assert len(exchange.asked) == 2
     assert desk.candles().height == 10
+
+
+def test_a_worker_keeps_its_leases_however_long_an_answer_takes(tmp_path):
+    exchange, taken = Exchange(), []
+    desk = Desk(tmp_path, exchange, lease_seconds=0.2)
+    rival = desk.tools().operations
+
+    def slow(request):
+        threading.Event().wait(0.5)
+        taken.append(rival.try_lease(leases(desk)[0], "rival", 0.2))
+
+    exchange.script = slow
+    desk.run(WEEK)
+    assert taken == [False, False]
+    assert rival.try_lease(leases(desk)[0], "rival", 0.2)
+
+
+def test_a_vendor_that_costs_nothing_is_asked_without_leases_every_time(tmp_path):
+    exchange = Exchange("archive")
+    desk = Desk(tmp_path, exchange)
+    desk.run(WEEK)
+    desk.tools().operations.lease_many(leases(desk), "dead", seconds=3600)
+    desk.run(WEEK)
+    assert len(exchange.asked) == 4
 
 
 def test_progress_says_what_is_done_and_what_remains(tmp_path):

@@ -9,7 +9,6 @@ from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.sessions import SessionSpan, sessions_between
 from turbomode_assets.vendors.questions import (
     CELL,
-    is_final,
     listed_cells,
     plan_questions,
     require_ended,
@@ -83,11 +82,3 @@ def test_a_session_is_ended_when_its_last_market_has_closed():
         require_ended(day, UNIVERSE, closed - dt.timedelta(seconds=1))
     with pytest.raises(InputError, match="after 2015-03-10 00:00 UTC"):
         require_ended(day, coin, midnight - dt.timedelta(seconds=1))
-
-
-def test_a_session_is_final_once_three_later_ones_have_closed():
-    fetch = fetch_config(recheck_sessions=3)
-    wednesday, thursday = dt.date(2015, 3, 11), dt.date(2015, 3, 12)
-    assert [is_final(FRIDAY, as_of, fetch) for as_of in (FRIDAY, MONDAY, TUESDAY)] == [False] * 3
-    assert is_final(FRIDAY, wednesday, fetch)
-    assert is_final(FRIDAY, thursday, fetch)

@@ -108,7 +108,7 @@ class ArchiveVendor:
             InputError: a row of an XNYS symbol in the span lies on a day without a session.
         """
         if request.timeframe != "1d":
-            return VendorFailure("timeframe", "the archive holds daily candles only", False)
+            return VendorFailure("unsupported", "the archive holds daily candles only", False)
         rows = self._candles_of(request.symbol)
         if rows.is_empty():
             return VendorFailure(

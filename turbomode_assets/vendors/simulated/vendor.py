@@ -127,7 +127,9 @@ class SimulatedVendor:
 
     def _find(self, request: Request) -> "_Found | VendorFailure":
         if request.timeframe != "1d":
-            return VendorFailure("timeframe", "the simulated market has daily candles only", False)
+            return VendorFailure(
+                "unsupported", "the simulated market has daily candles only", False
+            )
         is_crypto = request.calendar == ROUND_THE_CLOCK
         symbols = crypto_symbols(self.config) if is_crypto else stock_symbols(self.config)
         if request.symbol not in symbols:
