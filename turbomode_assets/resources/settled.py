@@ -113,7 +113,9 @@ class SettledCells:
     ) -> pl.DataFrame:
         if not self._tools.master.exists("candles"):
             return CELL_SCHEMA.to_frame()
-        return self._read("candles", span, symbols, timeframes, list(CELL)).unique()
+        return self._tools.master.distinct(
+            "candles", CELL, span=span, symbols=symbols, timeframes=timeframes
+        )
 
     def _facts(
         self, span: SessionSpan, symbols: Sequence[str], timeframes: Sequence[str]
@@ -125,7 +127,14 @@ class SettledCells:
         # A fact is stored under its last session: one that begins in the span may end after it.
         columns = [*CELL, "first_session", "kind"]
         after = SessionSpan(span.first, max(span.last, self._as_of))
-        rows = self._read("data_quality_log", after, symbols, timeframes, columns)
+        rows = master.read(
+            "data_quality_log",
+            caller=CALLER,
+            span=after,
+            symbols=symbols,
+            timeframes=timeframes,
+            columns=columns,
+        ).rows
         facts = rows.filter((pl.col("kind") == NO_DATA) & (pl.col("first_session") <= span.last))
         sessions = pl.DataFrame({"day": span.sessions})
         return (
@@ -137,18 +146,6 @@ class SettledCells:
             .select("symbol", "timeframe", session="day")
             .unique()
         )
-
-    def _read(
-        self,
-        table: str,
-        span: SessionSpan,
-        symbols: Sequence[str],
-        timeframes: Sequence[str],
-        columns: Sequence[str],
-    ) -> pl.DataFrame:
-        return self._tools.master.read(
-            table, caller=CALLER, span=span, symbols=symbols, timeframes=timeframes, columns=columns
-        ).rows
 
 
 def _answered_by(requests: Sequence[Request], queued: pl.DataFrame) -> list[WorkKey]:

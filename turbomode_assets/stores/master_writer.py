@@ -63,7 +63,9 @@ class MasterWriter(MasterReader):
     def _refuse_mixed_provenance(self, table: str, frame: pl.DataFrame) -> None:
         if "vendor" not in frame.columns:
             return
-        vendors = self.distinct(table, "vendor") | set(frame.get_column("vendor"))
+        # Every write is held to this, so that one stored row speaks for all.
+        stored = self.any_value(table, "vendor")
+        vendors = set(frame.get_column("vendor")) | ({str(stored)} if stored is not None else set())
         if "simulated" in vendors and len(vendors) > 1:
             raise StoreError(
                 f"simulated and real market data would share a table: {', '.join(sorted(vendors))}",

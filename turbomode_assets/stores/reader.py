@@ -180,12 +180,28 @@ class TableReader:
         counts = rows.group_by(column).len().sort(column).collect()
         return {str(value): int(number) for value, number in counts.iter_rows()}
 
-    def distinct(self, table: str, column: str) -> set[str]:
-        """Return the different values of a column; none while the table does not exist."""
+    def distinct(
+        self,
+        table: str,
+        columns: Sequence[str],
+        *,
+        span: SessionSpan,
+        symbols: Sequence[str],
+        timeframes: Sequence[str],
+    ) -> pl.DataFrame:
+        """Different values of some columns, without holding all rows at once."""
+        contract = self.contract(table)
+        delta = open_table(self.uri(table), contract, self._owner)
+        scope = Scope(span, (("symbol", tuple(symbols)), ("timeframe", tuple(timeframes))))
+        return scan_table(delta, contract, scope, columns).unique().collect(engine="streaming")
+
+    def any_value(self, table: str, column: str) -> object:
+        """Value of a column in some row; None while there is no row."""
         if not self.exists(table):
-            return set()
+            return None
         delta = open_table(self.uri(table), self.contract(table), self._owner)
-        return set(pl.scan_delta(delta).select(column).unique().collect().to_series())
+        values = pl.scan_delta(delta).select(column).head(1).collect().to_series()
+        return values[0] if len(values) else None
 
     def connect(self, versions: Mapping[str, int] | None = None) -> Connection:
         """Open a DuckDB connection with every existing table as a view, unable to write any file.
