@@ -45,6 +45,13 @@ class SettledCells:
             _cells(requests), on=CELL, how="semi", maintain_order="left"
         )
 
+    def missing_cells(self, timeframe: str) -> pl.DataFrame:
+        """Listed cells of the span that are neither stored nor known to be empty."""
+        symbols = self._instruments["symbol"].to_list()
+        return listed_cells(self._instruments, self._span, [timeframe]).join(
+            self._known(self._span, symbols, [timeframe]), on=CELL, how="anti"
+        )
+
     def settle(self, questions: Sequence[Question]) -> None:
         """Remember that these questions were answered, and when, and take them off the queue."""
         requests = [question.request for question in questions]
@@ -85,11 +92,18 @@ class SettledCells:
         shortly_before = span.trailing(self._tools.fetch.recheck_sessions)
         due = self._due(listed_cells(instruments, shortly_before, timeframes))
         symbols = instruments["symbol"].to_list()
-        known = [self._stored(span, symbols, timeframes), self._facts(span, symbols, timeframes)]
-        settled = pl.concat(known).join(due, on=CELL, how="anti")
+        settled = self._known(span, symbols, timeframes).join(due, on=CELL, how="anti")
         missing = listed.join(settled, on=CELL, how="anti", maintain_order="left")
         earlier = due.filter(pl.col("session") < span.first)
         return pl.concat([missing, earlier]).unique(maintain_order=True)
+
+    def _known(
+        self, span: SessionSpan, symbols: Sequence[str], timeframes: Sequence[str]
+    ) -> pl.DataFrame:
+        """Cells that are stored, or that a vendor said are empty."""
+        return pl.concat(
+            [self._stored(span, symbols, timeframes), self._facts(span, symbols, timeframes)]
+        )
 
     def _due(self, listed: pl.DataFrame) -> pl.DataFrame:
         """Cells that were fetched so soon that the vendor may have corrected them since."""

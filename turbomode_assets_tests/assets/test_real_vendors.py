@@ -85,7 +85,7 @@ def test_two_vendors_fill_all_eight_tables_and_are_not_asked_again(settings, gat
     # Monday's session holds the weekend's days of a market without weekends.
     assert dict(daily.group_by("symbol").len().iter_rows()) == {"AAPL": 5, "BTC-USD": 7, "SPY": 5}
     assert set(daily["vendor"]) == {"ibkr"}
-    assert set(tables["candles"]["timeframe"]) == {"1d", "1wk", "1mo"}
+    assert set(tables["candles"]["timeframe"]) == {"1d", "1wk"}
     assert tables["splits"].select("symbol", "ex_date", "ratio", "vendor").rows() == [
         ("AAPL", SPLIT_DAY, 4.0, "yahoo")
     ]

@@ -271,7 +271,7 @@ def test_nights_leave_the_rows_that_a_range_leaves(tmp_path):
     assert rows[0].equals(rows[1])
 
 
-def test_a_day_fetched_late_mends_the_week_it_belongs_to(tmp_path):
+def test_a_week_of_which_a_day_is_missing_has_no_bar_until_it_is_fetched(tmp_path):
     exchange = Exchange()
     exchange.script = lambda request: (
         DOWN if request.symbol == "AAA" and TUESDAY in request.span.sessions else None
@@ -279,10 +279,25 @@ def test_a_day_fetched_late_mends_the_week_it_belongs_to(tmp_path):
     desk = Desk(tmp_path, exchange, sessions_per_question={"1d": 1})
     with pytest.raises(VendorError, match="AAA 1d 2020-03-03"):
         desk.run(WEEK)
-    assert desk.candles("1wk", ["AAA"])["volume"].to_list() == [400.0]
+    assert desk.candles("1wk")["symbol"].to_list() == ["BBB"]
     exchange.script = lambda request: None
     desk.run(night(TUESDAY))
     assert desk.candles("1wk", ["AAA"])["volume"].to_list() == [500.0]
+
+
+def test_a_span_that_begins_in_the_middle_of_a_week_makes_no_bar_of_it(tmp_path):
+    desk = Desk(tmp_path)
+    desk.run(SessionSpan(WEDNESDAY, dt.date(2020, 3, 13)))
+    assert desk.candles("1wk", ["AAA"])["session"].to_list() == [dt.date(2020, 3, 13)]
+    desk.run(SessionSpan(MONDAY, TUESDAY))
+    assert desk.candles("1wk", ["AAA"])["session"].to_list() == [FRIDAY, dt.date(2020, 3, 13)]
+
+
+def test_a_symbol_listed_in_the_middle_of_a_week_has_a_bar_of_it(tmp_path):
+    universe = UNIVERSE.with_columns(first_session=pl.lit(WEDNESDAY))
+    desk = Desk(tmp_path)
+    desk.run(WEEK, universe)
+    assert desk.candles("1wk", ["AAA"])["volume"].to_list() == [300.0]
 
 
 def test_two_workers_on_overlapping_work_ask_each_question_once(tmp_path):

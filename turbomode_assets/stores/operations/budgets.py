@@ -126,7 +126,7 @@ class RationedBudget:
     def describe(self, vendor: str) -> str:
         """Say in one line how much of each rule is used now."""
         use = self.remaining(vendor)
-        parts = [f"{rule.used:g} of {rule.rule.removeprefix('at most ')}" for rule in use.rules]
+        parts = [f"{rule.used:.3g} of {rule.rule.removeprefix('at most ')}" for rule in use.rules]
         parts.append(f"{use.open_calls} open, {use.waiting_calls} waiting")
         if use.cooling_off is not None:
             parts.append(f"{use.cooling_off.reason}, until {use.cooling_off.retry_at:%H:%M:%S} UTC")
