@@ -1,6 +1,7 @@
 """From vendors' answers to rows of the reference tables. Nothing is corrected here."""
 
 import datetime as dt
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -34,6 +35,8 @@ from turbomode_assets.vendors.protocol import (
     Vendor,
     VendorFailure,
 )
+
+logger = logging.getLogger(__name__)
 
 GICS = "GICS"
 UNIVERSE = "universe"
@@ -100,6 +103,7 @@ def fetch_universe(
         metadata.append(known.select(SYMBOL_METADATA.column_names).sort(SYMBOL_METADATA.sort_by))
     if not metadata:
         raise unanswered(failures, "metadata")
+    _tell("metadata", failures)
     return metadata[0], pl.concat(mappings).sort(SECTOR_MAPPINGS.sort_by)
 
 
@@ -172,11 +176,18 @@ def _ask_all(
         if isinstance(answer, VendorFailure):
             failures.append((symbol, answer))
             continue
+        _tell(f"{what} of {symbol}", asked.failures)
         symbols.append(symbol)
         if not isinstance(answer, NoData):
             take(asked.vendor, answer, request)
     error = unanswered(failures, f"{what}, {span}") if failures else None
     return symbols, error
+
+
+def _tell(about: str, failures: Sequence[tuple[str, VendorFailure]]) -> None:
+    """Say who failed where another vendor answered: the rows name only the one that did."""
+    for vendor, failure in failures:
+        logger.warning("%s: %s failed: %s: %s", about, vendor, failure.kind, failure.message)
 
 
 def _as_known(metadata: pl.DataFrame, known_at: dt.datetime) -> pl.DataFrame:

@@ -141,12 +141,13 @@ def test_metadata_come_from_the_first_vendor_and_sector_names_from_each():
     ]
 
 
-def test_a_vendor_that_fails_leaves_the_universe_to_the_next():
+def test_a_vendor_that_fails_leaves_the_universe_to_the_next(caplog):
     metadata, mappings = fetch_universe(
         [Accountant("one", "IBKR", fails=True), Accountant("two", "Yahoo")], KNOWN_AT
     )
     assert set(metadata["vendor"]) == {"two"}
     assert set(mappings["vocabulary"]) == {"GICS", "Yahoo"}
+    assert "metadata: one failed: connectivity: the line is dead" in caplog.text
     with pytest.raises(VendorError, match="the line is dead"):
         fetch_universe([Accountant("one", "IBKR", fails=True)], KNOWN_AT)
 
@@ -189,6 +190,14 @@ def test_one_symbol_that_fails_costs_the_others_nothing(market):
     assert "SIM002" in answered.error.what
     assert set(answered.tables[0]["symbol"]) == set(metadata["symbol"]) - {"SIM002"}
     assert "SIM002" not in answered.symbols
+
+
+def test_a_failover_of_reference_data_is_told(market, caplog):
+    _, metadata, _ = market
+    vendors = [Accountant("one", "IBKR", fails=True), Accountant("two", "Yahoo")]
+    answered = fetch_fundamentals(asking(vendors), metadata, KNOWN_AT)
+    assert set(answered.tables[0]["vendor"]) == {"two"}
+    assert "fundamentals of SIM001: one failed: connectivity: the line is dead" in caplog.text
 
 
 def test_there_are_thirty_seven_metrics():
