@@ -12,6 +12,7 @@ FLOORS = {
     "config": 1,
     "sessions": 2,
     "vendors": 2,
+    "completeness": 2,
     "curation": 2,
     "features": 2,
     "labels": 2,

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.config.scheduler import SchedulerConfig
 from turbomode_assets.config.section import ConfigurationFile, Section
 from turbomode_assets.config.training import TrainingConfig
@@ -16,11 +17,13 @@ from turbomode_assets.contracts.errors import ConfigurationError, first_few
 TRAINING_FILE = "turbomode_training_config.json"
 SCHEDULER_FILE = "scheduler_config.json"
 VENDORS_FILE = "vendors.json"
+DATA_QUALITY_FILE = "data_quality_config.json"
 
 FILES: dict[str, type[ConfigurationFile]] = {
     TRAINING_FILE: TrainingConfig,
     SCHEDULER_FILE: SchedulerConfig,
     VENDORS_FILE: VendorsConfig,
+    DATA_QUALITY_FILE: DataQualityConfig,
 }
 
 AnyFile = TypeVar("AnyFile", bound=ConfigurationFile)
@@ -39,6 +42,11 @@ def load_scheduler_config(directory: Path) -> SchedulerConfig:
 def load_vendors_config(directory: Path) -> VendorsConfig:
     """Read the vendors' settings."""
     return _load(directory / VENDORS_FILE, VendorsConfig)
+
+
+def load_data_quality_config(directory: Path) -> DataQualityConfig:
+    """Read what market data must be like."""
+    return _load(directory / DATA_QUALITY_FILE, DataQualityConfig)
 
 
 def load_file(directory: Path, name: str) -> ConfigurationFile:

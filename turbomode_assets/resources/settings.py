@@ -6,7 +6,9 @@ from pathlib import Path
 
 import dagster as dg
 
+from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.config.loader import (
+    load_data_quality_config,
     load_scheduler_config,
     load_training_config,
     load_vendors_config,
@@ -119,3 +121,7 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
     def scheduler(self) -> SchedulerConfig:
         """Read the schedules."""
         return load_scheduler_config(self.configs)
+
+    def data_quality(self) -> DataQualityConfig:
+        """Read what market data must be like."""
+        return load_data_quality_config(self.configs)

@@ -1,0 +1,57 @@
+"""Every Delta table of the master store and of a tenant's lake."""
+
+from turbomode_assets.contracts.tables.common import UTC_TIME
+from turbomode_assets.contracts.tables.lake import (
+    BARS,
+    FEATURE_HEALTH,
+    FEATURE_LAYOUT,
+    LABEL_RULES,
+    LABELS,
+    PREDICTIONS,
+    REPAIRS,
+    features_table,
+    lake_tables,
+)
+from turbomode_assets.contracts.tables.master import (
+    AUDITS,
+    CANDLES,
+    DATA_QUALITY_LOG,
+    DB_METADATA,
+    DIVIDENDS,
+    FUNDAMENTALS,
+    MASTER_TABLES,
+    PARTITION_STATUS,
+    QUALITY_KINDS,
+    SECTOR_MAPPINGS,
+    SECTOR_VOCABULARIES,
+    SPLITS,
+    SYMBOL_METADATA,
+    VERDICTS,
+)
+
+__all__ = [
+    "AUDITS",
+    "BARS",
+    "CANDLES",
+    "DATA_QUALITY_LOG",
+    "DB_METADATA",
+    "DIVIDENDS",
+    "FEATURE_HEALTH",
+    "FEATURE_LAYOUT",
+    "FUNDAMENTALS",
+    "LABELS",
+    "LABEL_RULES",
+    "MASTER_TABLES",
+    "PARTITION_STATUS",
+    "PREDICTIONS",
+    "QUALITY_KINDS",
+    "REPAIRS",
+    "SECTOR_MAPPINGS",
+    "SECTOR_VOCABULARIES",
+    "SPLITS",
+    "SYMBOL_METADATA",
+    "UTC_TIME",
+    "VERDICTS",
+    "features_table",
+    "lake_tables",
+]
