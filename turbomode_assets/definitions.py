@@ -11,6 +11,7 @@ with warnings.catch_warnings():
     # Dagster marks backfill policies as beta, once for every asset.
     warnings.simplefilter("ignore", dg.BetaWarning)
     from turbomode_assets.assets import (
+        audit,
         bars,
         drift_metrics,
         ensemble,
@@ -20,7 +21,7 @@ with warnings.catch_warnings():
         reference,
         signals,
     )
-    from turbomode_assets.automation import jobs, schedules
+    from turbomode_assets.automation import jobs, schedules, sensors
 
 from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
 from turbomode_assets.resources.ingestion import IngestionResource
@@ -37,6 +38,7 @@ from turbomode_assets.resources.stores import (
 INGESTION = frozenset(
     {
         "raw_candles",
+        "audit",
         "symbol_metadata",
         "sector_mappings",
         "splits",
@@ -52,14 +54,19 @@ def build(settings: SettingsResource | None = None) -> dg.Definitions:
     """Assemble the graph; tests hand in the settings that elsewhere come from the environment."""
     settings = settings or SettingsResource()
     assets = dg.load_assets_from_modules(
-        [reference, raw_candles, bars, features, labels, ensemble, drift_metrics, signals]
+        [reference, raw_candles, audit, bars, features, labels, ensemble, drift_metrics, signals]
     )
     return guarded(
         dg.Definitions(
             assets=assets,
-            asset_checks=[features.features_are_healthy],
+            asset_checks=[
+                audit.sessions_are_complete,
+                audit.sessions_are_fresh,
+                features.features_are_healthy,
+            ],
             jobs=jobs.JOBS,
             schedules=[schedules.nightly_schedule(settings.scheduler().nightly)],
+            sensors=sensors.build_sensors(settings.scheduler().sensors),
             resources=build_resources(settings),
             executor=dg.in_process_executor,
         )

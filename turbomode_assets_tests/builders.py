@@ -105,7 +105,11 @@ def make_universe(symbols: Sequence[str], *, vendor: str = "simulated") -> pl.Da
 
 
 def write_configs(
-    folder: Path, *, training: Mapping[str, object] | None = None, **vendors: object
+    folder: Path,
+    *,
+    training: Mapping[str, object] | None = None,
+    quality: Mapping[str, object] | None = None,
+    **vendors: object,
 ) -> Path:
     """The shipped configuration with some keys replaced (`"models.gru.epochs": 1`), in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -113,6 +117,7 @@ def write_configs(
         ("turbomode_training_config.json", training or {}),
         ("vendors.json", vendors),
         ("scheduler_config.json", {}),
+        ("data_quality_config.json", quality or {}),
     ):
         content = json.loads((REPOSITORY / "configs" / name).read_text(encoding="utf-8"))
         for path, value in changes.items():

@@ -18,6 +18,7 @@ INGESTION = [
     "fundamentals",
     "db_metadata",
     "raw_candles",
+    "audit",
 ]
 DERIVED = ["bars", "features", "labels"]
 AS_OF = dt.date(2015, 12, 1)

@@ -50,6 +50,7 @@ MAY_IMPORT = {
         "stores/reader.py",
     },
     "deltalake": {
+        "stores/changes.py",
         "stores/delta.py",
         "stores/features.py",
         "stores/market_data/pinned_tables.py",

@@ -1,5 +1,6 @@
 """Training: the ensemble as of a session. Nothing else trains."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from turbomode_assets.assets.feature_sets import (
     require_feature_set,
     stored_feature_sets,
 )
+from turbomode_assets.assets.gate import GateConfiguration, pass_gate
 from turbomode_assets.assets.metadata import OWNERS
 from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
 from turbomode_assets.config.loader import TRAINING_FILE, digest_of
@@ -26,12 +28,17 @@ from turbomode_assets.ensemble import (
     ensemble_version,
     train_ensemble,
 )
-from turbomode_assets.features import feature_families, feature_names
+from turbomode_assets.features import LONGEST_WINDOW, feature_families, feature_names
 from turbomode_assets.models import look_back_sessions
 from turbomode_assets.reports import preview_markdown
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.settings import SettingsResource
-from turbomode_assets.resources.stores import ArtifactsResource, LakeResource, MemoryResource
+from turbomode_assets.resources.stores import (
+    ArtifactsResource,
+    LakeResource,
+    MasterReaderResource,
+    MemoryResource,
+)
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import Artifacts, Lake, Pinned
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, ENSEMBLE
@@ -50,43 +57,68 @@ from turbomode_assets.stores.model_registry import ModelRecord, audit_configurat
         dg.AssetDep("features", partition_mapping=trailing_sessions(LONGEST_TRAINING)),
         dg.AssetDep("labels", partition_mapping=trailing_sessions(LONGEST_TRAINING)),
         dg.AssetDep("bars", partition_mapping=trailing_sessions(LONGEST_TRAINING)),
+        dg.AssetDep("audit", partition_mapping=trailing_sessions(LONGEST_TRAINING)),
     ],
 )
 @explained
 def ensemble(
     context: dg.AssetExecutionContext,
+    config: GateConfiguration,
     settings: SettingsResource,
+    master: MasterReaderResource,
     lake_store: LakeResource,
     memory: MemoryResource,
     artifacts: ArtifactsResource,
 ) -> Iterator[dg.AssetMaterialization]:
     """Eight base models and their meta-learner as of the last session of the run."""
     as_of, started_at, book = session_span(context).last, dt.datetime.now(dt.UTC), memory.open()
-    config = settings.training()
+    rules, quality = settings.training(), settings.data_quality()
     audit_configuration(
         book,
         file=TRAINING_FILE,
-        version=config.version,
-        digest=digest_of(config),
+        version=rules.version,
+        digest=digest_of(rules),
         purpose=f"train the ensemble as of {as_of}",
         loaded_at=started_at,
     )
-    inputs = _read_inputs(lake_store.open(), as_of, config)
+    passage = pass_gate(
+        master.open(),
+        book,
+        quality,
+        _sessions_read(as_of, rules),
+        threshold=quality.gate.training_green_share,
+        needed_by=f"ensemble as of {as_of}",
+        configuration=config,
+    )
+    inputs = _read_inputs(lake_store.open(), as_of, rules)
     training_set = assemble_training_set(
         inputs["features"].rows,
         inputs["labels"].rows,
         as_of=as_of,
-        config=config,
+        config=rules,
         families=feature_families(),
     )
-    trained = train_ensemble(training_set, config, report=context.log.info)
-    record = _describe(trained, training_set, config, inputs, context.run_id, started_at)
-    _save(trained, training_set, config, record, artifacts.open())
+    trained = train_ensemble(training_set, rules, report=context.log.info)
+    record = dataclasses.replace(
+        _describe(trained, training_set, rules, inputs, context.run_id, started_at),
+        gate_override=passage.override,
+    )
+    _save(trained, training_set, rules, record, artifacts.open())
     record_model(book, record, _performance(trained.metrics))
     # Only the as-of session is materialized, however long the range that was asked for.
     yield dg.AssetMaterialization(
-        context.asset_key, partition=str(as_of), metadata=_metadata(record, trained.metrics)
+        context.asset_key,
+        partition=str(as_of),
+        metadata=_metadata(record, trained.metrics) | passage.metadata,
     )
+
+
+def _sessions_read(as_of: dt.date, rules: TrainingConfig) -> SessionSpan:
+    """Sessions whose candles the training rows are made of: windows of features and labels too."""
+    barriers = rules.triple_barrier
+    labels = barriers.volatility_window_sessions + barriers.horizon_sessions + 1
+    windows = max(look_back_sessions(rules.models) + LONGEST_WINDOW - 1, labels)
+    return SessionSpan(as_of, as_of).trailing(rules.ensemble.training_sessions + windows)
 
 
 def _read_inputs(lake: Lake, as_of: dt.date, config: TrainingConfig) -> dict[str, Pinned]:

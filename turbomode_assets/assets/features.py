@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from turbomode_assets.assets.corporate_actions import read_corporate_actions
 from turbomode_assets.assets.feature_sets import present_feature_set
 from turbomode_assets.assets.metadata import (
     INLINE_PICTURE_SESSIONS,
@@ -17,7 +18,7 @@ from turbomode_assets.automation.partitions import (
     trailing_sessions,
 )
 from turbomode_assets.contracts.tables import BARS, features_table
-from turbomode_assets.curation import adjust_forward, with_sectors
+from turbomode_assets.curation import with_sectors
 from turbomode_assets.features import (
     LONGEST_WINDOW,
     compute_features,
@@ -45,7 +46,7 @@ def _column_descriptions() -> dict[str, str]:
     group_name="features",
     partitions_def=SESSIONS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    code_version="1",
+    code_version="2",
     kinds={"torch", "deltalake"},
     owners=OWNERS,
     io_manager_key="lake",
@@ -63,12 +64,10 @@ def features(
     """Every feature of every symbol with a bar: a function of bars up to that session alone."""
     span, store, training = session_span(context), master.open(), settings.training()
     config = training.features
-    splits = store.read("splits", caller="features")
-    dividends = store.read("dividends", caller="features")
+    actions = read_corporate_actions(store, settings.data_quality().curation, caller="features")
     sectors = store.read("sector_mappings", caller="features")
-    adjusted = adjust_forward(bars.rows, splits.rows, dividends.rows)
     matrix = compute_features(
-        with_sectors(adjusted, sectors.rows),
+        with_sectors(actions.adjust(bars.rows), sectors.rows),
         benchmark=config.benchmark,
         device=config.device,
         since=span.first,
@@ -77,12 +76,12 @@ def features(
     metadata = table_metadata(
         matrix,
         span,
-        reads=(bars, splits, dividends, sectors),
+        reads=(bars, *actions.reads, sectors),
         feature_digest=digest,
         device=device_name(config.device),
     )
     tables = {"features": matrix, "feature_health": feature_health(matrix, digest)}
-    return dg.Output(tables, metadata=metadata | _lineage(span))
+    return dg.Output(tables, metadata=metadata | actions.metadata | _lineage(span))
 
 
 def _lineage(span: SessionSpan) -> dict[str, dg.TableColumnLineage]:

@@ -3,6 +3,7 @@
 import dagster as dg
 import polars as pl
 
+from turbomode_assets.assets.corporate_actions import read_corporate_actions
 from turbomode_assets.assets.metadata import (
     OWNERS,
     definition_metadata,
@@ -13,7 +14,6 @@ from turbomode_assets.automation.partitions import SESSIONS, session_span, trail
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import LONGEST_LABEL_WINDOW
 from turbomode_assets.contracts.tables import LABELS
-from turbomode_assets.curation import adjust_forward
 from turbomode_assets.labels import triple_barrier
 from turbomode_assets.reports import label_balance_picture
 from turbomode_assets.resources.boundary import explained
@@ -27,7 +27,7 @@ from turbomode_assets.stores import Pinned
     group_name="labels",
     partitions_def=SESSIONS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    code_version="1",
+    code_version="2",
     kinds={"polars", "deltalake"},
     owners=OWNERS,
     io_manager_key="lake",
@@ -46,17 +46,16 @@ def labels(
     """Entries whose first barrier was touched, or that expired, in these sessions."""
     span, store = session_span(context), master.open()
     rule = settings.training().triple_barrier
-    splits = store.read("splits", caller="labels")
-    dividends = store.read("dividends", caller="labels")
+    actions = read_corporate_actions(store, settings.data_quality().curation, caller="labels")
     universe = store.read("symbol_metadata", caller="labels")
     resolved = triple_barrier(
-        adjust_forward(bars.rows, splits.rows, dividends.rows),
+        actions.adjust(bars.rows),
         rule,
         known_in=span,
         delistings=_delistings(universe.rows),
     )
     vendors = bars.rows.get_column("vendor").unique().sort().to_list()
-    reads = (bars, splits, dividends, universe)
+    reads = (bars, *actions.reads, universe)
     metadata = table_metadata(resolved, span, reads=reads) | picture_metadata(
         lambda: label_balance_picture(resolved, vendors=vendors),
         artifacts.open().reports,
@@ -64,7 +63,9 @@ def labels(
         span,
     )
     tables = {"labels": resolved, "label_rules": _rules(resolved, span, digest_of(rule))}
-    return dg.Output(tables, metadata=metadata | {"rule_digest": digest_of(rule)})
+    return dg.Output(
+        tables, metadata=metadata | actions.metadata | {"rule_digest": digest_of(rule)}
+    )
 
 
 def _rules(labels: pl.DataFrame, span: SessionSpan, digest: str) -> pl.DataFrame:

@@ -3,6 +3,7 @@
 import dagster as dg
 
 INGEST = dg.AssetSelection.groups("ingestion")
+FETCH = dg.AssetSelection.assets("raw_candles", "audit")
 DERIVE = dg.AssetSelection.assets("bars", "features", "labels")
 DECIDE = dg.AssetSelection.assets("drift_metrics", "signals")
 
@@ -21,4 +22,29 @@ train = dg.define_asset_job(
     selection=dg.AssetSelection.assets("ensemble"),
     description="A new ensemble as of a session.",
 )
-JOBS = [history, nightly, train]
+backfill = dg.define_asset_job(
+    "backfill",
+    selection=FETCH,
+    description="Queued holes of some sessions, fetched and audited.",
+)
+sweep = dg.define_asset_job(
+    "sweep",
+    selection=dg.AssetSelection.assets("audit"),
+    description="Another look at old sessions, which queues what is missing there.",
+)
+rederive = dg.define_asset_job(
+    "rederive",
+    selection=DERIVE,
+    description="Bars, features and labels of sessions whose candles came late or were revised.",
+)
+readjust = dg.define_asset_job(
+    "readjust",
+    selection=dg.AssetSelection.assets("features", "labels"),
+    description="Features and labels of windows that straddle a late corporate action.",
+)
+reference = dg.define_asset_job(
+    "reference",
+    selection=INGEST - FETCH,
+    description="Symbols, sectors, corporate actions and fundamentals.",
+)
+JOBS = [history, nightly, train, backfill, sweep, rederive, readjust, reference]

@@ -11,7 +11,10 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class HaltConfig(Section):
-    """Sessions on which nothing is expected of some symbols, or of all (`symbols`: null)."""
+    """Sessions on which nothing is expected of some symbols.
+
+    `symbols` null: of every symbol of the exchange. What trades around the clock is named.
+    """
 
     symbols: Annotated[list[str], Field(min_length=1)] | None
     first_session: dt.date
@@ -78,8 +81,11 @@ class BackfillConfig(Section):
 
 
 class FreshnessConfig(Section):
-    """What is late: of the last `sessions`, those not `green_share` GREEN `deadline_hours` after
-    their close."""
+    """What is late.
+
+    Of the last `sessions`, those of which less than `green_share` is GREEN `deadline_hours` after
+    their close.
+    """
 
     deadline_hours: Annotated[float, Field(gt=0, le=168)]
     sessions: Annotated[int, Field(ge=1, le=63)]

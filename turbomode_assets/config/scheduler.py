@@ -15,7 +15,23 @@ class NightlyConfig(Section):
     enabled: bool
 
 
+class SensorConfig(Section):
+    """A sensor: how often it looks, at least, and whether it is on from the start."""
+
+    interval_seconds: Annotated[int, Field(ge=5, le=86_400)]
+    enabled: bool
+
+
+class SensorsConfig(Section):
+    """What watches the ledger: holes to fill, sessions that are late, revisions to follow up."""
+
+    completeness: SensorConfig
+    freshness: SensorConfig
+    revisions: SensorConfig
+
+
 class SchedulerConfig(ConfigurationFile):
-    """All schedules."""
+    """All schedules and sensors."""
 
     nightly: NightlyConfig
+    sensors: SensorsConfig

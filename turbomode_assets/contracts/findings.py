@@ -1,4 +1,4 @@
-"""What a look at the candles found: rows that rooms hand to each other, stored by nobody as such."""
+"""What a look at the candles found: rows that one room hands to another."""
 
 import polars as pl
 

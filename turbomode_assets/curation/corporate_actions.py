@@ -17,6 +17,7 @@ from turbomode_assets.contracts.errors import ContractError
 from turbomode_assets.contracts.table import describe_rows
 
 _BASIS_DAY = "_basis_day"
+_VWAP = "vwap"
 
 
 def adjustment_factors(
@@ -39,10 +40,10 @@ def adjustment_factors(
 def adjust_forward(
     bars: pl.DataFrame, splits: pl.DataFrame, dividends: pl.DataFrame
 ) -> pl.DataFrame:
-    """Bars with open, high, low, close x F(t) and volume / G(t); every other column as it was.
+    """Bars with prices x F(t) and volume / G(t); every other column as it was.
 
-    Features and labels read these: a function of events up to each bar's session. Dollar volume
-    stays unadjusted.
+    Prices are those of open, high, low, close and vwap that there are. Features and labels read
+    these: a function of events up to each bar's session. Dollar volume stays unadjusted.
 
     Raises:
         ContractError: a dividend is not below its previous close, or a ratio is not above 0.
@@ -50,7 +51,7 @@ def adjust_forward(
     factors = adjustment_factors(bars, splits, dividends)
     price, share = factors["price_factor"], factors["split_factor"]
     return bars.with_columns(
-        *(pl.col(name) * price for name in PRICES),
+        *(pl.col(name) * price for name in prices_in(bars)),
         pl.col("volume") / share,
     )
 
@@ -74,7 +75,7 @@ def adjust_back(
     price = here["price_factor"] / then["price_factor"]
     share = then["split_factor"] / here["split_factor"]
     return known.with_columns(
-        *(pl.col(name) * price for name in PRICES),
+        *(pl.col(name) * price for name in prices_in(known)),
         pl.col("volume") * share,
     )
 
@@ -111,7 +112,7 @@ def undo_splits(candles: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
                 check_sortedness=False,  # sorted just above; polars cannot tell within groups
             )
             .with_columns(
-                *(pl.col(name) * product for name in PRICES),
+                *(pl.col(name) * product for name in prices_in(candles)),
                 pl.col("volume") / product,
                 adjustment=pl.lit("raw"),
                 adjusted_as_of=pl.lit(None, dtype=pl.Date),
@@ -119,6 +120,11 @@ def undo_splits(candles: pl.DataFrame, splits: pl.DataFrame) -> pl.DataFrame:
             .select(numbered.columns)
         )
     return pl.concat(frames).sort("_row").drop("_row")
+
+
+def prices_in(frame: pl.DataFrame) -> list[str]:
+    """Names of the columns that adjustment treats as prices."""
+    return [name for name in (*PRICES, _VWAP) if name in frame.columns]
 
 
 def _basis_day() -> pl.Expr:

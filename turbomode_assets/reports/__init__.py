@@ -1,5 +1,8 @@
-"""Pictures (PNG bytes) and small Markdown tables for the metadata of assets and checks."""
+"""Pictures (PNG bytes), small Markdown tables and lines of a terminal, for people to read."""
 
+from turbomode_assets.reports.completeness import coverage_heatmap
+from turbomode_assets.reports.ledger_counts import age_of_data, reason_counts
+from turbomode_assets.reports.ledger_pictures import age_picture, reason_breakdown
 from turbomode_assets.reports.markdown import preview_markdown, signal_table
 from turbomode_assets.reports.market import close_and_volume_picture, coverage_picture
 from turbomode_assets.reports.models import (
@@ -8,14 +11,23 @@ from turbomode_assets.reports.models import (
     label_balance_picture,
     psi_picture,
 )
+from turbomode_assets.reports.status import status_lines
+from turbomode_assets.reports.table_months import month_table_heatmap
 
 __all__ = [
+    "age_of_data",
+    "age_picture",
     "calibration_picture",
     "close_and_volume_picture",
     "confusion_picture",
+    "coverage_heatmap",
     "coverage_picture",
     "label_balance_picture",
+    "month_table_heatmap",
     "preview_markdown",
     "psi_picture",
+    "reason_breakdown",
+    "reason_counts",
     "signal_table",
+    "status_lines",
 ]

@@ -26,6 +26,9 @@ INK, FAINT, LINES = "#22303c", "#b4bec8", "#e6eaee"
 ACCENT, WARNING = "#1f6f8b", "#c8443c"
 CLASS_COLOURS = dict(zip(CLASSES, (WARNING, FAINT, ACCENT), strict=True))
 VERDICT_COLOURS = {"stable": FAINT, "warn": "#e0a030", "alert": WARNING}
+LEDGER_COLOURS = {"GREEN": "#b4dcc8", "AMBER": "#de8a00", "RED": "#7f0d1c"}
+"""Verdicts of the ledger: light, middle, dark, so that they differ without any sense of hue."""
+NOT_EXPECTED = "#eceff2"
 SIMULATED = "simulated"
 NAMED_SESSIONS = 5
 SEPARATE_BARS = 90
@@ -73,13 +76,19 @@ def empty_picture(title: str, mark: str) -> bytes:
     return to_png(figure)
 
 
-def to_png(figure: Figure) -> bytes:
-    """Render a figure in `PALETTE_COLOURS` colours; the same figure gives the same bytes."""
+def to_png(figure: Figure, *, exact: bool = False) -> bytes:
+    """Render a figure in `PALETTE_COLOURS` colours; the same figure gives the same bytes.
+
+    `exact` keeps every colour: a reduced palette would drop one that few pixels have.
+    """
     canvas = FigureCanvasAgg(figure)
     canvas.draw()  # type: ignore[no-untyped-call]
     rendered = np.asarray(canvas.buffer_rgba())  # type: ignore[no-untyped-call]
     picture = Image.fromarray(rendered).convert("RGB")
     buffer = io.BytesIO()
+    if exact:
+        picture.save(buffer, "PNG")
+        return buffer.getvalue()
     # A palette takes a third of the bytes; event logs keep these pictures inline.
     picture.quantize(PALETTE_COLOURS, dither=Image.Dither.NONE).save(buffer, "PNG", optimize=True)
     return buffer.getvalue()
@@ -150,10 +159,38 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _titled(title: str, mark: str) -> Figure:
-    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
-    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK, fontweight="bold")
-    written = figure.text(0.99, 0.985, mark, ha="right", va="top", fontsize=9, color=INK)
+def share_text(count: int, total: int) -> str:
+    """Write a share in percent; what is not all is never rounded to 100 %, nor some to 0 %."""
+    percent = 100 * count / total
+    if 0 < percent < 0.005:
+        return "<0.01 %"
+    if 99.995 <= percent < 100:
+        return ">99.99 %"
+    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.2f} %"
+
+
+def rgb_of(colour: str) -> tuple[int, int, int]:
+    """Return red, green and blue of `#rrggbb`."""
+    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
+    return red, green, blue
+
+
+def write_title(figure: Figure, title: str, mark: str, *, height: int | None = None) -> None:
+    """Write the title on the left and the vendor on the right, red where it is simulated.
+
+    `height` in pixels is for figures without a layout engine: where there is one, it makes room
+    for a title only while that has no place of its own.
+    """
+    place = {} if height is None else {"y": 1 - 8 / height}
+    vendor_from_top = 0.015 if height is None else 6 / height
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK, fontweight="bold", **place)
+    written = figure.text(0.99, 1 - vendor_from_top, mark, ha="right", va="top")
+    written.set(fontsize=9, color=INK)
     if SIMULATED in mark:
         written.set(color=WARNING, fontweight="bold")
+
+
+def _titled(title: str, mark: str) -> Figure:
+    figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), dpi=DOTS_PER_INCH, layout="constrained")
+    write_title(figure, title, mark)
     return figure

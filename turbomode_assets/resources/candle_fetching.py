@@ -13,9 +13,11 @@ from typing import Any
 import polars as pl
 
 from turbomode_assets.contracts.errors import MissingDataError
+from turbomode_assets.contracts.quality_log import FAILOVER, NO_DATA
 from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG
 from turbomode_assets.contracts.timeframes import DERIVED_FROM, INTRADAY_MINUTES
 from turbomode_assets.curation import resample_intraday
+from turbomode_assets.resources.backfilling import claimed_work
 from turbomode_assets.resources.calendar_bars import calendar_bars
 from turbomode_assets.resources.fetched import Batch
 from turbomode_assets.resources.heartbeat import heartbeat
@@ -26,8 +28,6 @@ from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.vendors import Candles, NoData, VendorFailure
 from turbomode_assets.vendors.asking import Asked, ask, unanswered
 from turbomode_assets.vendors.candle_rows import (
-    FAILOVER,
-    NO_DATA,
     absent_sessions,
     candle_rows,
     differences,
@@ -53,6 +53,9 @@ class CandleFetch:
     progress: Progress
     describe: Callable[[], Mapping[str, Any]]
     """What else there is to tell of the span once it is stored."""
+    queued_only: bool = False
+    """Fetch what the backfill queue has of the span, and nothing else."""
+    _asked: int = 0
     _unanswered: list[tuple[str, VendorFailure]] = field(default_factory=list)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -60,30 +63,42 @@ class CandleFetch:
 
         Raises:
             InputError: the span's last session has not ended.
-            VendorError: questions were left without an answer; all others are stored.
+            VendorError: more questions than tolerated were left without an answer; all others are
+                stored, and what was not answered is queued.
             MissingDataError: nobody has a candle in the span.
         """
         require_ended(self.span, self.instruments, self.tools.now())
-        settled = SettledCells(self.tools, self.instruments, self.span)
-        waiting = plan_questions(settled.open_cells(), self.instruments, self.tools.fetch)
-        self.progress.begin(len(waiting))
         try:
-            while waiting:
-                contested: set[str] = set()
-                for _, group in itertools.groupby(waiting, key=lambda question: question.block):
-                    yield from self._ask_block(list(group), settled, contested)
-                waiting = self._after_the_others(contested, settled)
-            yield from calendar_bars(self.tools, self.instruments, self.splits, self.span)
+            if self.queued_only:
+                with claimed_work(self.tools, self.span) as work:
+                    settled = SettledCells(self.tools, self.instruments, self.span, work)
+                    yield from self._fetch(settled)
+                    settled.finish(work)
+            else:
+                yield from self._fetch(SettledCells(self.tools, self.instruments, self.span))
         finally:
             for vendor in self.tools.vendors:
                 vendor.close()
-        if self._unanswered:
+        tolerated = self.tools.data_quality.backfill.tolerated_unanswered_share
+        if len(self._unanswered) > tolerated * self._asked:
             raise unanswered(self._unanswered, f"candles, {self.span}")
-        self._refuse_emptiness()
+        if not self.queued_only:
+            self._refuse_emptiness()
+
+    def _fetch(self, settled: SettledCells) -> Iterator[Batch]:
+        waiting = plan_questions(settled.open_cells(), self.instruments, self.tools.fetch)
+        self.progress.begin(len(waiting))
+        while waiting:
+            contested: set[str] = set()
+            for _, group in itertools.groupby(waiting, key=lambda question: question.block):
+                yield from self._ask_block(list(group), settled, contested)
+            waiting = self._after_the_others(contested, settled)
+        yield from calendar_bars(self.tools, self.instruments, self.splits, self.span)
 
     def metadata(self) -> Mapping[str, Any]:
         """What was asked, of whom, how long it took, and what is stored now."""
-        return {**self.progress.summary(), **self.describe()}
+        unanswered_questions = {"unanswered": [about for about, _ in self._unanswered]}
+        return {**self.progress.summary(), **unanswered_questions, **self.describe()}
 
     def _ask_block(
         self, group: list[Question], settled: SettledCells, contested: set[str]
@@ -128,21 +143,27 @@ class CandleFetch:
         yield from self._batches(answers, settled)
 
     def _batches(self, answers: Sequence[Answer], settled: SettledCells) -> Iterator[Batch]:
-        """Join answers about the same sessions; settle their questions once they are stored."""
+        """Hand answers over together; settle their questions once they are stored."""
         failed = [(q, a.answer) for q, a in answers if isinstance(a.answer, VendorFailure)]
+        self._asked += len(answers)
         self._unanswered += [(question.about, failure) for question, failure in failed]
         settled.leave_open(failed)
         answered = [each for each in answers if not isinstance(each[1].answer, VendorFailure)]
-        by_span = sorted(
-            answered, key=lambda each: (each[0].request.span.first, each[0].request.span.last)
-        )
-        for span, group in itertools.groupby(by_span, key=lambda each: each[0].request.span):
-            same = list(group)
-            yield self._batch(same, span)
-            settled.settle([question for question, _ in same])
+        if answered:
+            yield self._batch(answered)
+            settled.settle([question for question, _ in answered])
 
-    def _batch(self, answers: Sequence[Answer], span: SessionSpan) -> Batch:
-        timeframe = answers[0][0].request.timeframe
+    def _batch(self, answers: Sequence[Answer]) -> Batch:
+        """Answers about one block as one commit: from the first session asked about to the last.
+
+        What is stored of a symbol inside that stretch, but outside its question, stays.
+        """
+        requests = [question.request for question, _ in answers]
+        timeframe = requests[0].timeframe
+        span = SessionSpan(
+            min(request.span.first for request in requests),
+            max(request.span.last for request in requests),
+        )
         stored = self._stored(answers, span, timeframe)
         candles, notes, replaced = [CANDLES.empty()], [DATA_QUALITY_LOG.empty()], []
         for question, asked in answers:
@@ -186,10 +207,12 @@ class CandleFetch:
             )
             for name, failure in asked.failures
         ]
-        before = stored.filter(pl.col("symbol") == request.symbol)
+        asked_about = pl.col("session").is_between(request.span.first, request.span.last)
+        own = stored.filter(pl.col("symbol") == request.symbol)
+        before, beside = own.filter(asked_about), own.filter(~asked_about)
         if isinstance(asked.answer, NoData):
             notes.append(noticed(request, NO_DATA, asked.vendor, asked.answer.reason, now))
-            rows = None if self.tools.spares_vendors else CANDLES.empty()
+            rows = None if self.tools.spares_vendors else beside
             return rows, pl.concat(notes)
         assert isinstance(asked.answer, Candles)
         rows = candle_rows(asked.vendor, asked.answer, request, now)
@@ -197,7 +220,7 @@ class CandleFetch:
         if before.height:
             rows, revised = self._compared(before, rows)
             notes.append(revised)
-        return rows, pl.concat(notes)
+        return pl.concat([rows, beside]).sort(CANDLES.sort_by), pl.concat(notes)
 
     def _compared(
         self, before: pl.DataFrame, rows: pl.DataFrame

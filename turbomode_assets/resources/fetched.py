@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import polars as pl
 
@@ -31,20 +31,26 @@ class Fetched:
 
 @dataclass(frozen=True)
 class Batch:
-    """Candles to be stored in one commit, and what was noticed about them, logged before."""
+    """Rows to be stored in one commit, and what was noticed about them, logged before.
 
-    candles: pl.DataFrame
+    They replace the rows of their symbols and timeframes in the span. `audit` is the row of
+    `audits` that says what an audit added up to; without symbols there is nothing else to store.
+    """
+
+    rows: pl.DataFrame
     span: SessionSpan
     symbols: Sequence[str]
     timeframes: Sequence[str]
     noticed: pl.DataFrame
+    table: Literal["candles", "partition_status"] = "candles"
+    audit: pl.DataFrame | None = None
 
 
 class Batches(Protocol):
-    """A fetch under way: each batch is to be stored before the next is asked for."""
+    """Work under way: each batch is to be stored before the next is asked for."""
 
     def __iter__(self) -> Iterator[Batch]:
-        """Fetch, piece by piece."""
+        """Work, piece by piece."""
         ...
 
     def metadata(self) -> Mapping[str, Any]:

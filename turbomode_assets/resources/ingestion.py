@@ -11,9 +11,10 @@ from typing import Self
 import dagster as dg
 import polars as pl
 
+from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.config.vendors import FetchConfig, VendorsConfig
 from turbomode_assets.resources.settings import SettingsResource
-from turbomode_assets.sessions import FIRST_SESSION, last_closed_session, session_index
+from turbomode_assets.sessions import FIRST_SESSION, SessionSpan, last_closed_session, session_index
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import Operations, RationedBudget, utc_now
 from turbomode_assets.vendors import (
@@ -32,6 +33,7 @@ class IngestionTools:
     """Everything a fetch needs; tests put in a clock of their own."""
 
     config: VendorsConfig
+    data_quality: DataQualityConfig
     configs: Path
     vendors: Sequence[Vendor]
     master: MasterReader
@@ -71,11 +73,11 @@ class IngestionTools:
         for vendor in self.vendors:
             vendor.close()
 
-    def stored(self, table: str) -> pl.DataFrame:
-        """Rows of a reference table; none while it was never written."""
+    def stored(self, table: str, span: SessionSpan | None = None) -> pl.DataFrame:
+        """Rows of a table (of some sessions); none while it was never written."""
         if not self.master.exists(table):
             return self.master.contract(table).empty()
-        return self.master.read(table, caller="ingestion").rows
+        return self.master.read(table, caller="ingestion", span=span).rows
 
     def universe_is_due(self, stored: pl.DataFrame) -> bool:
         """Tell whether the universe is to be asked for: it changed, or what is known is old."""
@@ -126,5 +128,14 @@ class IngestionResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # n
         master = MasterReader(self.settings.master_root)
         owner = f"worker-{uuid.uuid4()}"
         return IngestionTools(
-            config, configs, vendors, master, operations, budget, owner, utc_now, time.sleep
+            config,
+            self.settings.data_quality(),
+            configs,
+            vendors,
+            master,
+            operations,
+            budget,
+            owner,
+            utc_now,
+            time.sleep,
         )

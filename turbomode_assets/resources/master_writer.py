@@ -60,17 +60,19 @@ def _store(
 
 
 def store_batch(writer: MasterWriter, batch: Batch, caller: str) -> bool:
-    """Log what was noticed, then store the candles; tell whether these needed a commit.
+    """Log what was noticed, then store the rows; tell whether these needed a commit.
 
     A run that is killed between the two notices the same again, and the log holds it once.
     """
     if batch.noticed.height or not writer.exists("data_quality_log"):
         writer.append("data_quality_log", batch.noticed, caller=caller)
+    if batch.audit is not None:
+        writer.append("audits", batch.audit, caller=caller)
     if not batch.symbols:
         return False
     return writer.replace(
-        "candles",
-        batch.candles,
+        batch.table,
+        batch.rows,
         span=batch.span,
         symbols=batch.symbols,
         timeframes=batch.timeframes,

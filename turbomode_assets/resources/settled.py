@@ -5,25 +5,43 @@ from collections.abc import Sequence
 
 import polars as pl
 
+from turbomode_assets.contracts.quality_log import NO_DATA
+from turbomode_assets.resources.backfilling import ClaimedWork
 from turbomode_assets.resources.ingestion import IngestionTools
 from turbomode_assets.sessions import SessionSpan, last_closed_session, session_indices
 from turbomode_assets.stores import MasterReader
-from turbomode_assets.stores.operations import WorkKey
+from turbomode_assets.stores.operations import NewWork, WorkKey
 from turbomode_assets.vendors import Request, VendorFailure
-from turbomode_assets.vendors.candle_rows import NO_DATA
+from turbomode_assets.vendors.asking import BUDGET
 from turbomode_assets.vendors.questions import CELL, CELL_SCHEMA, Question, listed_cells
 
 CHECKED = "candles"
 CALLER = "raw_candles"
+LEAST_IMPORTANCE = 0.0
+"""Of a question that failed: how much hangs on its cells is for the audit to say."""
+
+Stretch = tuple[str, str, SessionSpan]
+"""Symbol, timeframe and sessions."""
 
 
 class SettledCells:
-    """What the master store and the operations store know of the cells of a fetch."""
+    """What the master store and the operations store know of the cells of a fetch.
 
-    def __init__(self, tools: IngestionTools, instruments: pl.DataFrame, span: SessionSpan) -> None:
+    With `work`, its cells are all there is to fetch.
+    """
+
+    def __init__(
+        self,
+        tools: IngestionTools,
+        instruments: pl.DataFrame,
+        span: SessionSpan,
+        work: ClaimedWork | None = None,
+    ) -> None:
         self._tools = tools
         self._instruments = instruments
         self._span = span
+        self._work = work
+        self._fetched = CELL_SCHEMA.to_frame()
         self._as_of = last_closed_session(tools.now())
 
     def open_cells(self) -> pl.DataFrame:
@@ -56,7 +74,8 @@ class SettledCells:
         """Remember that these questions were answered, and when, and take them off the queue."""
         requests = [question.request for question in questions]
         operations = self._tools.operations
-        operations.dequeue(_answered_by(requests, operations.queued()))
+        operations.dequeue(operations.queued_within(map(_stretch, requests)))
+        self._fetched = pl.concat([self._fetched, _cells(requests)])
         if not self._tools.spares_vendors:
             return
         cells = _cells(requests)
@@ -68,25 +87,48 @@ class SettledCells:
             CHECKED, rows.with_columns(as_of=pl.lit(self._as_of)).iter_rows(named=True)
         )
 
+    def finish(self, work: ClaimedWork) -> None:
+        """Take claimed work off the queue of which no cell is open any more."""
+        still_open = self.open_cells()
+        lanes = still_open.group_by("symbol", "timeframe").agg(pl.col("session"))
+        sessions = {(symbol, timeframe): days for symbol, timeframe, days in lanes.iter_rows()}
+        done = [
+            key
+            for key in work.keys
+            if not any(key[2] <= day <= key[3] for day in sessions.get(key[:2], []))
+        ]
+        self._tools.operations.dequeue(done)
+
     def leave_open(self, failed: Sequence[tuple[Question, VendorFailure]]) -> None:
-        """Queue questions that nobody answered, with the reason."""
-        self._tools.operations.enqueue(
-            [
-                (
-                    q.request.symbol,
-                    q.request.timeframe,
-                    q.request.span,
-                    failure.message,
-                    failure.retry_at,
-                )
-                for q, failure in failed
-            ]
-        )
+        """Queue questions that nobody answered, with the reason and the time to ask again.
+
+        Queued work that shares sessions with a question has failed with it; a question that shares
+        none with any is queued itself. A spent budget is no failed attempt: nobody was asked.
+        """
+        stretches: dict[VendorFailure, list[Stretch]] = {}
+        for question, failure in failed:
+            stretches.setdefault(failure, []).append(_stretch(question.request))
+        for failure, same in stretches.items():
+            self._leave_open(same, failure)
+
+    def _leave_open(self, stretches: Sequence[Stretch], failure: VendorFailure) -> None:
+        operations, policy = self._tools.operations, self._tools.data_quality.backfill
+        why, retry_at = failure.message, failure.retry_at
+        keys = operations.queued_within(stretches, wholly=False)
+        new = [stretch for stretch in stretches if not _is_queued(stretch, keys)]
+        operations.enqueue(NewWork(*stretch, why, LEAST_IMPORTANCE) for stretch in new)
+        keys += [(symbol, timeframe, span.first, span.last) for symbol, timeframe, span in new]
+        if failure.kind == BUDGET:
+            operations.postpone(keys, why, retry_at or self._tools.now())
+        else:
+            operations.fail(keys, why, retry_at=retry_at, policy=policy)
 
     def _open(
         self, instruments: pl.DataFrame, span: SessionSpan, timeframes: Sequence[str]
     ) -> pl.DataFrame:
         listed = listed_cells(instruments, span, timeframes)
+        if self._work is not None:
+            return self._open_work(listed)
         if not self._tools.spares_vendors:
             return listed
         shortly_before = span.trailing(self._tools.fetch.recheck_sessions)
@@ -96,6 +138,17 @@ class SettledCells:
         missing = listed.join(settled, on=CELL, how="anti", maintain_order="left")
         earlier = due.filter(pl.col("session") < span.first)
         return pl.concat([missing, earlier]).unique(maintain_order=True)
+
+    def _open_work(self, listed: pl.DataFrame) -> pl.DataFrame:
+        """Cells of the claimed work that are missing, or faulty and not fetched by this run."""
+        assert self._work is not None
+        claimed = listed.join(self._work.cells, on=CELL, how="semi", maintain_order="left")
+        symbols = claimed["symbol"].unique().to_list()
+        timeframes = claimed["timeframe"].unique().to_list()
+        known = self._known(self._span, symbols, timeframes)
+        faulty = self._work.faulty_cells.join(self._fetched, on=CELL, how="anti")
+        settled = known.join(faulty, on=CELL, how="anti")
+        return claimed.join(settled, on=CELL, how="anti", maintain_order="left")
 
     def _known(
         self, span: SessionSpan, symbols: Sequence[str], timeframes: Sequence[str]
@@ -162,15 +215,16 @@ class SettledCells:
         )
 
 
-def _answered_by(requests: Sequence[Request], queued: pl.DataFrame) -> list[WorkKey]:
-    """Queued work whose sessions all lie in one of the requests."""
-    spans = {(request.symbol, request.timeframe): request.span for request in requests}
-    keys = queued.select("symbol", "timeframe", "first_session", "last_session").iter_rows()
-    return [
-        (symbol, timeframe, first, last)
-        for symbol, timeframe, first, last in keys
-        if (span := spans.get((symbol, timeframe))) and span.first <= first and last <= span.last
-    ]
+def _stretch(request: Request) -> Stretch:
+    return request.symbol, request.timeframe, request.span
+
+
+def _is_queued(stretch: Stretch, keys: Sequence[WorkKey]) -> bool:
+    symbol, timeframe, span = stretch
+    return any(
+        key[:2] == (symbol, timeframe) and key[2] <= span.last and span.first <= key[3]
+        for key in keys
+    )
 
 
 def _cells(requests: Sequence[Request]) -> pl.DataFrame:

@@ -27,12 +27,14 @@ def make_predictions(
     config_digest: str,
     store_versions: Mapping[str, int],
     vendors: pl.DataFrame,
+    gate_override: str | None = None,
 ) -> pl.DataFrame:
     """Lay out what the champion said about `rows` as the predictions table.
 
     `rows` names (symbol, session) and `probabilities` [rows, 3] follows its order, columns as in
     `CLASSES`. `config` holds the thresholds that the champion was trained with. `vendors`
-    (symbol, session, vendor: the bars will do) says who delivered each row's bar.
+    (symbol, session, vendor: the bars will do) says who delivered each row's bar. `gate_override`
+    is the reason for which data below the GREEN threshold was used.
 
     Raises:
         MissingDataError: there are no rows, or a row has no bar to name a vendor.
@@ -62,6 +64,7 @@ def make_predictions(
         pl.lit(feature_digest).alias("feature_digest"),
         pl.lit(config_digest).alias("config_digest"),
         pl.lit(json.dumps(dict(store_versions), sort_keys=True)).alias("store_versions"),
+        pl.lit(gate_override, dtype=pl.String).alias("gate_override"),
     ).join(vendors.select(*_KEY, VENDOR), on=_KEY, how="left", validate="m:1")
     nameless = predictions.filter(pl.col(VENDOR).is_null())
     if nameless.height:

@@ -14,6 +14,7 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 from deltalake import DeltaTable, write_deltalake
+from deltalake import Schema as DeltaSchema
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -214,7 +215,7 @@ def _replace_once(
 ) -> Written:
     table = open_table(uri, contract, owner)
     _check_stored_columns(table, contract, uri)
-    rows = pl.scan_delta(table).filter(scope.filter(contract)).select(contract.column_names)
+    rows = scan_table(table, contract, scope)
     frame = _keep_first_times(frame, rows, contract)
     if rows.select(pl.len()).collect().item() * frame.width <= COMPARABLE_CELLS:
         stored = rows.collect()
@@ -290,7 +291,9 @@ def _check_scope(frame: pl.DataFrame, contract: TableContract, scope: Scope) -> 
 def _check_stored_columns(table: DeltaTable, contract: TableContract, uri: str) -> None:
     stored = {field.name for field in table.schema().fields} - {YEAR}
     wanted = set(contract.column_names)
-    if stored != wanted:
+    if not stored - wanted and wanted - stored <= {c.name for c in contract.columns if c.nullable}:
+        _add_columns(table, wanted - stored, contract)
+    elif stored != wanted:
         raise StoreError(
             f"table {contract.name} has other columns than the program:"
             f" only stored: {first_few(sorted(stored - wanted)) or 'none'};"
@@ -298,6 +301,13 @@ def _check_stored_columns(table: DeltaTable, contract: TableContract, uri: str) 
             where=uri,
             fix="move the old table away and materialize the asset again for all sessions",
         )
+
+
+def _add_columns(table: DeltaTable, names: set[str], contract: TableContract) -> None:
+    """Add nullable columns that the table was created without; rows written before have null."""
+    if names:
+        fields = DeltaSchema.from_arrow(arrow_schema(contract)).fields
+        table.alter.add_columns([field for field in fields if field.name in names])
 
 
 def _create_table(uri: str, contract: TableContract, owner: str) -> None:
@@ -325,4 +335,12 @@ def scan_table(
 ) -> pl.LazyFrame:
     """Scan the rows of a scope from a pinned table, without storage columns."""
     names = list(columns) if columns is not None else contract.column_names
-    return pl.scan_delta(table).filter(scope.filter(contract)).select(names)
+    stored = {field.name for field in table.schema().fields}
+    # A version from before a nullable column existed reads as null there.
+    absent = [
+        pl.lit(None, dtype=contract.schema[name]).alias(name)
+        for name in names
+        if name not in stored and name in contract.schema
+    ]
+    rows = pl.scan_delta(table).filter(scope.filter(contract))
+    return rows.with_columns(absent).select(names)

@@ -15,7 +15,7 @@ import polars as pl
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from turbomode_assets.contracts.errors import StoreError
-from turbomode_assets.stores.memory_schema import MEMORY_VERSION, TABLES
+from turbomode_assets.stores.memory_schema import MEMORY_VERSION, MIGRATIONS, TABLES
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
@@ -98,6 +98,18 @@ class ModelMemory:
         connection.execute("COMMIT")
         if found is not None:
             self._check_version_and_tenant(*found)
+            self._migrate(connection, found[0])
+
+    def _migrate(self, connection: Connection, version: int) -> None:
+        """Bring an older file to this version, in one transaction."""
+        if version == MEMORY_VERSION:
+            return
+        connection.execute("BEGIN")
+        for step in range(version, MEMORY_VERSION):
+            for statement in MIGRATIONS[step]:
+                connection.execute(statement)
+        connection.execute("UPDATE memory_schema SET version = ?", [MEMORY_VERSION])
+        connection.execute("COMMIT")
 
     def _check_version_and_tenant(self, version: int, tenant: str) -> None:
         if version > MEMORY_VERSION:

@@ -1,6 +1,6 @@
 """Tables of the private model memory. Names are a contract; no training rule is stored in any."""
 
-MEMORY_VERSION = 1
+MEMORY_VERSION = 2
 """Version of this schema; a file written by a newer one is refused."""
 
 _SIGNAL_COLUMNS = """
@@ -14,7 +14,8 @@ _SIGNAL_COLUMNS = """
     feature_digest VARCHAR NOT NULL,
     config_digest VARCHAR NOT NULL,
     store_versions VARCHAR NOT NULL,
-    vendor VARCHAR NOT NULL
+    vendor VARCHAR NOT NULL,
+    gate_override VARCHAR
 """
 
 TABLES: dict[str, str] = {
@@ -72,7 +73,8 @@ TABLES: dict[str, str] = {
         config_version VARCHAR NOT NULL,
         config_digest VARCHAR NOT NULL,
         vendor VARCHAR NOT NULL,
-        metrics VARCHAR NOT NULL
+        metrics VARCHAR NOT NULL,
+        gate_override VARCHAR
     """,
     "training_runs": """
         model_version VARCHAR NOT NULL,
@@ -102,3 +104,11 @@ TABLES: dict[str, str] = {
         PRIMARY KEY (model_version, model, metric)
     """,
 }
+
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: tuple(
+        f"ALTER TABLE {table} ADD COLUMN gate_override VARCHAR"
+        for table in ("active_signals", "signal_history", "model_metadata")
+    ),
+}
+"""What brings a file of a version to the next one."""

@@ -37,6 +37,8 @@ class ModelRecord:
     seed: int
     data_digest: str
     store_versions: dict[str, int]
+    gate_override: str | None = None
+    """Why it was trained on data below the GREEN threshold; None: it was not."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,7 @@ class Champion:
     feature_digest: str
     config_digest: str
     vendor: str
+    gate_override: str | None = None
 
 
 def record_model(memory: ModelMemory, record: ModelRecord, performance: pl.DataFrame) -> None:
@@ -57,7 +60,7 @@ def record_model(memory: ModelMemory, record: ModelRecord, performance: pl.DataF
     """
     with memory.transaction() as connection:
         connection.execute(
-            "INSERT OR REPLACE INTO model_metadata VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO model_metadata VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 record.model_version,
                 record.as_of_session,
@@ -67,6 +70,7 @@ def record_model(memory: ModelMemory, record: ModelRecord, performance: pl.DataF
                 record.config_digest,
                 record.vendor,
                 json.dumps(record.metrics, sort_keys=True),
+                record.gate_override,
             ],
         )
         connection.execute(
@@ -110,7 +114,7 @@ def champion_at(memory: ModelMemory, session: dt.date) -> Champion:
         MissingDataError: no ensemble was trained as of this session or an earlier one.
     """
     rows = memory.query(
-        "SELECT model_version, as_of_session, feature_digest, config_digest, vendor"
+        "SELECT model_version, as_of_session, feature_digest, config_digest, vendor, gate_override"
         " FROM model_metadata"
         " WHERE as_of_session <= ? ORDER BY as_of_session DESC, trained_at DESC LIMIT 1",
         [session],
@@ -170,4 +174,15 @@ def audit_configuration(
         connection.execute(
             "INSERT INTO config_audit_log VALUES (?, ?, ?, ?, ?)",
             [loaded_at, file, version, digest, purpose],
+        )
+
+
+def audit_override(
+    memory: ModelMemory, *, file: str, version: str, digest: str, purpose: str, at: dt.datetime
+) -> None:
+    """Log that a rule of a configuration was set aside, for what and why."""
+    with memory.transaction() as connection:
+        connection.execute(
+            "INSERT INTO config_audit_log VALUES (?, ?, ?, ?, ?)",
+            [at, file, version, digest, purpose],
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -141,7 +140,8 @@ class TableReader:
             )
         pinned = self.read(table, caller=caller, span=span, timeframes=timeframes, columns=columns)
         stored = set(pinned.rows.get_column("session").unique())
-        history_begins = self._first_session(table) or due.first
+        stored_span = self.stored_span(table)
+        history_begins = stored_span.first if stored_span else due.first
         expected = SessionSpan(max(span.first, min(history_begins, due.first)), span.last).sessions
         missing = [session for session in expected if session not in stored]
         if missing:
@@ -152,12 +152,15 @@ class TableReader:
             )
         return pinned
 
-    def _first_session(self, table: str) -> dt.date | None:
+    def stored_span(self, table: str) -> SessionSpan | None:
+        """From the first to the last session that a table has rows of; None while it has none."""
+        if not self.exists(table):
+            return None
         delta = open_table(self.uri(table), self.contract(table), self._owner)
-        first: dt.date | None = (
-            pl.scan_delta(delta).select(pl.col("session").min()).collect().item()
-        )
-        return first
+        session = pl.col("session")
+        ends = pl.scan_delta(delta).select(first=session.min(), last=session.max())
+        first, last = ends.collect().row(0)
+        return None if first is None else SessionSpan(first, last)
 
     def exists(self, table: str) -> bool:
         """Tell whether a table was ever written."""

@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from turbomode_assets.contracts.columns import CLASSES
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.validation.inputs import require_forecast
 
 SELL, HOLD, BUY = range(len(CLASSES))
 TOUCHED = ("profit_take", "stop_loss")
@@ -39,9 +40,16 @@ def classification_report(
     Log losses are natural, probabilities no smaller than 1e-15.
 
     Raises:
-        InputError: no rows, shapes that do not match, or rows that do not sum to 1.
+        InputError: no rows, shapes that do not match, or rows that are no probabilities.
     """
-    _require_forecast(probabilities, labels, exit_reasons)
+    where = "classification_report"
+    require_forecast(probabilities, labels, where=where)
+    if len(exit_reasons) != len(labels):
+        raise InputError(
+            f"{len(labels)} labels and {len(exit_reasons)} exit reasons do not belong together",
+            where=where,
+            fix="give one exit reason for each row",
+        )
     shares = np.broadcast_to(training_shares, probabilities.shape)
     touched = np.isin(exit_reasons, TOUCHED) & (labels != HOLD)
     sides = probabilities[:, BUY] / (probabilities[:, BUY] + probabilities[:, SELL] + _LEAST)
@@ -65,34 +73,19 @@ def classification_report(
 
 def log_loss(probabilities: NDArray[np.float64], labels: NDArray[np.integer]) -> float:
     """Mean of -ln(probability of the label that came true)."""
+    return float(row_log_losses(probabilities, labels).mean())
+
+
+def row_log_losses(
+    probabilities: NDArray[np.float64], labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """-ln(probability of the label that came true) of each row, probabilities above 1e-15."""
     chosen = np.take_along_axis(probabilities, labels.astype(np.int64)[:, None], axis=1)
-    return float(-np.log(np.maximum(chosen, _LEAST)).mean())
+    losses: NDArray[np.float64] = -np.log(np.maximum(chosen[:, 0], _LEAST))
+    return losses
 
 
 def _auc(is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
     if is_positive.all() or not is_positive.any():
         return None
     return float(roc_auc_score(is_positive, scores))
-
-
-def _require_forecast(
-    probabilities: NDArray[np.float64],
-    labels: NDArray[np.integer],
-    exit_reasons: NDArray[np.str_],
-) -> None:
-    rows = len(labels)
-    if not rows or probabilities.shape != (rows, len(CLASSES)) or len(exit_reasons) != rows:
-        raise InputError(
-            f"probabilities {probabilities.shape}, {rows} labels and {len(exit_reasons)} exit "
-            f"reasons do not belong together",
-            where="classification_report",
-            fix=f"give at least one row, and [rows, {len(CLASSES)}] probabilities",
-        )
-    sums = probabilities.sum(axis=1)
-    wrong = np.flatnonzero(~(np.abs(sums - 1) < 1e-6))
-    if len(wrong):
-        raise InputError(
-            f"{len(wrong)} rows do not sum to 1, the first is row {wrong[0]}: {sums[wrong[0]]}",
-            where="classification_report",
-            fix="pass probabilities, not scores",
-        )

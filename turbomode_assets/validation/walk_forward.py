@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from turbomode_assets.config.training import WalkForwardConfig
-from turbomode_assets.contracts.errors import InputError, MissingDataError, first_few
-
-Rows = NDArray[np.int64]
+from turbomode_assets.contracts.errors import InputError, MissingDataError
+from turbomode_assets.validation.inputs import Rows, calendar_positions
 
 
 @dataclass(frozen=True)
@@ -51,18 +50,17 @@ def walk_forward_folds(
             without rows.
     """
     calendar = np.asarray(sessions, dtype="datetime64[D]")
-    decided = _positions(decision, calendar, "decision")
-    ended = _positions(label_end, calendar, "label_end")
+    where = "walk_forward_folds"
+    decided = calendar_positions(decision, calendar, "decision", where=where)
+    ended = calendar_positions(label_end, calendar, "label_end", where=where)
     if len(decided) != len(ended):
         raise InputError(
             f"{len(decided)} decisions but {len(ended)} label ends",
-            where="walk_forward_folds",
+            where=where,
             fix="give one decision session and one label end session for each row",
         )
     if not len(decided):
-        raise MissingDataError(
-            "no rows to split", where="walk_forward_folds", fix="materialize labels first"
-        )
+        raise MissingDataError("no rows to split", where=where, fix="materialize labels first")
     last_needed = np.maximum(decided + 1 + horizon_sessions, ended)
     first_test = int(decided.max()) + 1 - config.folds * config.test_sessions
     folds = []
@@ -81,22 +79,6 @@ def walk_forward_folds(
             )
         folds.append(Fold(number, calendar[start].item(), calendar[stop - 1].item(), train, test))
     return folds
-
-
-def _positions(
-    days: NDArray[np.datetime64], calendar: NDArray[np.datetime64], name: str
-) -> NDArray[np.int64]:
-    wanted = np.asarray(days, dtype="datetime64[D]")
-    found = np.searchsorted(calendar, wanted)
-    inside = np.minimum(found, len(calendar) - 1)
-    strangers = np.unique(wanted[calendar[inside] != wanted]) if len(calendar) else wanted
-    if len(strangers):
-        raise InputError(
-            f"{name} holds days outside the calendar given: {first_few(strangers)}",
-            where="walk_forward_folds",
-            fix="pass every session from the first decision to the last label end",
-        )
-    return found.astype(np.int64)
 
 
 def _require_training(decided: Rows, config: WalkForwardConfig, horizon_sessions: int) -> None:

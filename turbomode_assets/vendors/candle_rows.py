@@ -1,20 +1,16 @@
 """From a vendor's candles to rows of `candles`, and what is noticed on the way."""
 
 import datetime as dt
-import hashlib
 
 import polars as pl
 
 from turbomode_assets.contracts.payload import payload_digests
+from turbomode_assets.contracts.quality_log import DISAGREEMENT, NO_DATA, REVISION, log_rows
 from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG
 from turbomode_assets.sessions import NEW_YORK, session_open, session_opens, sessions_of
 from turbomode_assets.vendors.protocol import Candles, Request
 from turbomode_assets.vendors.timestamps import ROUND_THE_CLOCK
 
-NO_DATA = "no_data"
-FAILOVER = "failover"
-DISAGREEMENT = "disagreement"
-REVISION = "revision"
 WHOLE_SESSION = "session"
 WHOLE_BAR = "bar"
 
@@ -74,7 +70,7 @@ def noticed(
         "knowledge_ts": knowledge_ts,
     }
     schema = {name: DATA_QUALITY_LOG.schema[name] for name in row}
-    return _with_events(pl.DataFrame([row], schema=schema))
+    return log_rows(pl.DataFrame([row], schema=schema))
 
 
 def absent_sessions(
@@ -102,7 +98,7 @@ def absent_sessions(
         first_session=pl.col("session"),
         ts=session_opens(sessions),
     )
-    return _with_events(frame)
+    return log_rows(frame)
 
 
 def differences(
@@ -130,7 +126,7 @@ def differences(
         _bars_that_came_or_went(pairs.filter(same_vendor)),
         *(_changed(pairs, name, same_vendor, tolerance_bps) for name in _VALUES),
     ]
-    return _with_events(pl.concat(found))
+    return log_rows(pl.concat(found))
 
 
 def _in_one_basis(
@@ -198,19 +194,3 @@ def _about(kind: pl.Expr | str, column: str) -> list[pl.Expr]:
         pl.col("vendor").alias("other_vendor"),
         pl.coalesce("ingested_at_new", "ingested_at").alias("knowledge_ts"),
     ]
-
-
-def _with_events(frame: pl.DataFrame) -> pl.DataFrame:
-    """Complete rows of `data_quality_log`; the same thing noticed again gets the same `event`."""
-    absent = [name for name in DATA_QUALITY_LOG.column_names if name not in frame.columns]
-    frame = frame.with_columns(
-        pl.lit(None, dtype=DATA_QUALITY_LOG.schema[name]).alias(name)
-        for name in absent
-        if name != "event"
-    )
-    said = [name for name in DATA_QUALITY_LOG.column_names if name not in ("event", "knowledge_ts")]
-    texts = frame.select(pl.struct(said).struct.json_encode()).to_series()
-    digests = [hashlib.sha256(text.encode()).hexdigest() for text in texts]
-    return frame.with_columns(event=pl.Series(digests, dtype=pl.String)).select(
-        pl.col(name).cast(dtype) for name, dtype in DATA_QUALITY_LOG.schema.items()
-    )

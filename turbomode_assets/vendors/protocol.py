@@ -150,6 +150,10 @@ class Vendor(Protocol):
         """One symbol's candles over a span."""
         ...
 
+    def candle_calls(self, request: Request) -> int:
+        """Calls on its budget that `fetch_candles` takes for this request; nobody is asked."""
+        ...
+
     def fetch_corporate_actions(self, request: Request) -> CorporateActions | VendorFailure:
         """One symbol's splits and dividends with an ex-date inside a span."""
         ...

@@ -1,9 +1,18 @@
 """Every benchmark that needs nothing but this package, one after the other."""
 
-from turbomode_assets_tests.benchmarks import feature_store, features, ingestion, market_data
+from turbomode_assets_tests.benchmarks import (
+    feature_store,
+    features,
+    ingestion,
+    ledger,
+    market_data,
+    pictures,
+)
 
 if __name__ == "__main__":
     features.main()
     feature_store.main()
     market_data.main()
     ingestion.main()
+    pictures.main()
+    ledger.main()

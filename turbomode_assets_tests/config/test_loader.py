@@ -4,11 +4,13 @@ import pytest
 from pydantic import ValidationError
 
 from turbomode_assets.config.loader import (
+    DATA_QUALITY_FILE,
     FILES,
     SCHEDULER_FILE,
     TRAINING_FILE,
     VENDORS_FILE,
     digest_of,
+    load_data_quality_config,
     load_file,
     load_scheduler_config,
     load_training_config,
@@ -21,6 +23,7 @@ LOADERS = {
     TRAINING_FILE: load_training_config,
     SCHEDULER_FILE: load_scheduler_config,
     VENDORS_FILE: load_vendors_config,
+    DATA_QUALITY_FILE: load_data_quality_config,
 }
 
 

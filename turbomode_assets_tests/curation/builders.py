@@ -1,17 +1,28 @@
 """Candles, instruments and events written by hand."""
 
 import datetime as dt
+import json
+from functools import cache
 from typing import Any
 
 import polars as pl
 
+from turbomode_assets.config.curation import CurationConfig
 from turbomode_assets.contracts.tables import BARS, CANDLES, DIVIDENDS, SPLITS, SYMBOL_METADATA
 from turbomode_assets.sessions import is_session, session_of, session_open
+from turbomode_assets_tests.builders import REPOSITORY
 
 ARRIVED = dt.datetime(2020, 1, 2, 12, tzinfo=dt.UTC)
 MONDAY = dt.date(2015, 3, 9)
 SATURDAY, SUNDAY = dt.date(2015, 3, 7), dt.date(2015, 3, 8)
 TUESDAY = dt.date(2015, 3, 10)
+
+
+@cache
+def shipped_config() -> CurationConfig:
+    """Section `curation` of the shipped data_quality_config.json."""
+    path = REPOSITORY / "configs" / "data_quality_config.json"
+    return CurationConfig.model_validate(json.loads(path.read_text(encoding="utf-8"))["curation"])
 
 
 def candle(

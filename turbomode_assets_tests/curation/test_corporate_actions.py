@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from turbomode_assets.contracts.errors import ContractError
 from turbomode_assets.curation import adjust_back, adjust_forward, adjustment_factors
 from turbomode_assets.sessions import offset_session
-from turbomode_assets_tests.builders import real_data_folder
 from turbomode_assets_tests.curation.builders import (
     MONDAY,
     TUESDAY,
@@ -168,40 +167,3 @@ def test_returns_are_the_same_forward_and_back(history):
         one, other = forward[name].to_numpy(), back[name].to_numpy()
         np.testing.assert_allclose(one[1:] / one[:-1], other[1:] / other[:-1], rtol=1e-12)
     assert back["close"][-1] == raw["close"][cut]
-
-
-@pytest.mark.real_data
-def test_apple_adjusted_by_us_is_apple_adjusted_by_its_vendor():
-    folder = real_data_folder()
-    wiki = pl.read_parquet(folder / "wiki_raw_and_adjusted.parquet")
-    last_dividend = dt.date(2017, 8, 10)
-    # Two later dividends are absent at the source; up to the last known one nothing differs.
-    wiki = wiki.filter(pl.col("date") <= last_dividend)
-    events = pl.read_csv(folder / "splits.csv", try_parse_dates=True)
-    raw = wiki.select(
-        "symbol",
-        session="date",
-        open="open",
-        high="high",
-        low="low",
-        close="close",
-        volume="volume",
-        adjustment=pl.lit("raw"),
-        adjusted_as_of=pl.lit(None, dtype=pl.Date),
-    )
-    closes = wiki.select(ex_date="date", own=pl.col("close"), previous=pl.col("close").shift(1))
-    paid = (
-        pl.read_csv(folder / "dividends.csv", try_parse_dates=True)
-        .join(closes, on="ex_date", how="left", validate="1:1")
-        .drop_nulls()
-    )
-    # This vendor divides by the close of the ex-date plus the dividend, not by the close before.
-    for previous_close, tolerance in ((pl.col("own") + pl.col("amount"), 1e-6), ("previous", 2e-3)):
-        events_paid = paid.with_columns(previous_close=previous_close)
-        ours = adjust_back(raw, events, events_paid, last_dividend)["close"].to_numpy()
-        theirs = wiki["adj_close"].to_numpy()
-        np.testing.assert_allclose(ours / ours[-1], theirs / theirs[-1], rtol=tolerance)
-    split_only = adjust_back(raw, events, NO_DIVIDENDS, last_dividend)
-    np.testing.assert_allclose(
-        split_only["volume"].to_numpy(), wiki["adj_volume"].to_numpy(), rtol=1e-9
-    )

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import polars as pl
 
+from turbomode_assets.config.completeness import BackfillConfig
+from turbomode_assets.config.data_quality import DataQualityConfig
+from turbomode_assets.config.loader import load_data_quality_config
 from turbomode_assets.config.vendors import VendorsConfig
 from turbomode_assets.contracts.tables import SPLITS
 from turbomode_assets.resources.candle_fetching import CandleFetch
@@ -60,6 +63,9 @@ class Exchange:
         )
         return Candles(frame)
 
+    def candle_calls(self, request: Request) -> int:
+        return 1
+
     @property
     def questions(self) -> list[tuple[str, str, str]]:
         """What it was asked, in order."""
@@ -67,6 +73,13 @@ class Exchange:
 
     def close(self) -> None:
         self.closed += 1
+
+
+def quality_with(**backfill: object) -> DataQualityConfig:
+    """The shipped rules of data quality, with other values in the section `backfill`."""
+    shipped = load_data_quality_config(REPOSITORY / "configs")
+    changed = BackfillConfig(**(shipped.backfill.model_dump() | backfill))
+    return shipped.model_copy(update={"backfill": changed})
 
 
 class Desk:
@@ -81,6 +94,7 @@ class Desk:
         shipped["fetch"] |= OVERRIDES | fetch
         shipped.pop("$schema")
         self.config = VendorsConfig(**shipped)
+        self.quality = quality_with(tolerated_unanswered_share=0.0)
         self.writer = MasterWriter(str(root / "master"))
         self.said: list[str] = []
 
@@ -92,6 +106,7 @@ class Desk:
         )
         return IngestionTools(
             self.config,
+            self.quality,
             REPOSITORY / "configs",
             self.vendors,
             self.writer,

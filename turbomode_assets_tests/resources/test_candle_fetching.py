@@ -12,7 +12,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session, session_close
 from turbomode_assets.vendors import NoData, VendorFailure
 from turbomode_assets.vendors.questions import listed_cells, plan_questions
 from turbomode_assets_tests.builders import make_universe
-from turbomode_assets_tests.resources.exchanges import UNIVERSE, Desk, Exchange
+from turbomode_assets_tests.resources.exchanges import UNIVERSE, Desk, Exchange, quality_with
 
 MONDAY, TUESDAY = dt.date(2020, 3, 2), dt.date(2020, 3, 3)
 WEDNESDAY, THURSDAY, FRIDAY = (dt.date(2020, 3, day) for day in (4, 5, 6))
@@ -285,6 +285,21 @@ def test_a_week_of_which_a_day_is_missing_has_no_bar_until_it_is_fetched(tmp_pat
     assert desk.candles("1wk", ["AAA"])["volume"].to_list() == [500.0]
 
 
+def test_a_tolerated_share_of_unanswered_questions_fails_no_run_and_stays_queued(tmp_path):
+    exchange = Exchange()
+    exchange.script = lambda request: (
+        DOWN if request.symbol == "AAA" and TUESDAY in request.span.sessions else None
+    )
+    desk = Desk(tmp_path, exchange, sessions_per_question={"1d": 1})
+    desk.quality = quality_with(tolerated_unanswered_share=0.1)
+    desk.run(WEEK)
+    queued = desk.tools().operations.queued().row(0, named=True)
+    assert (queued["symbol"], queued["first_session"], queued["attempts"]) == ("AAA", TUESDAY, 1)
+    desk.quality = quality_with(tolerated_unanswered_share=0.099)
+    with pytest.raises(VendorError, match="AAA 1d 2020-03-03"):
+        desk.run(WEEK)
+
+
 def test_a_span_that_begins_in_the_middle_of_a_week_makes_no_bar_of_it(tmp_path):
     desk = Desk(tmp_path)
     desk.run(SessionSpan(WEDNESDAY, dt.date(2020, 3, 13)))
@@ -378,7 +393,7 @@ def test_the_summary_counts_answers_by_vendor(tmp_path):
         if batch.symbols:
             desk.writer.replace(
                 "candles",
-                batch.candles,
+                batch.rows,
                 span=batch.span,
                 symbols=batch.symbols,
                 timeframes=batch.timeframes,

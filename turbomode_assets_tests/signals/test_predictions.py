@@ -45,6 +45,7 @@ def test_every_row_carries_its_own_probabilities_decision_and_origin():
         "config_digest": "cccccccc",
         "store_versions": '{"bars": 7, "features": 12}',
         "vendor": "archive",
+        "gate_override": None,
     }
 
 

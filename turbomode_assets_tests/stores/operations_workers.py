@@ -5,11 +5,17 @@ Every process imports this module: it stays light.
 
 import datetime as dt
 import heapq
+import itertools
+import os
+import signal
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from multiprocessing.connection import Connection
-from multiprocessing.synchronize import Barrier
+from multiprocessing.synchronize import Barrier, Event
+from pathlib import Path
+
+import sqlalchemy as sa
 
 from turbomode_assets.config.budgets import BucketConfig, BudgetConfig, WindowConfig
 from turbomode_assets.stores.operations import Operations, RationedBudget, utc_now
@@ -110,3 +116,54 @@ def hold_everything(url: str, config: BudgetConfig, ready: Connection) -> None:
     with budget.spend(Call("v", "doomed", "doomed")) as spent:
         ready.send(spent)
         time.sleep(START_TOGETHER_SECONDS)
+
+
+def die_in_migration(url: str) -> None:
+    """Open a store of an older version and be killed before its last step is committed."""
+
+    def kill_at_the_last_step(_connection: object, _cursor: object, said: str, *_: object) -> None:
+        if said.startswith("UPDATE operations_schema"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", kill_at_the_last_step)
+    with Operations(url).reading():
+        pass
+
+
+def fill(
+    url: str, worker: str, diary: Path, is_doomed: bool, barrier: Barrier, others_died: Event
+) -> None:
+    """Do the queue's work, five items at a time, until nothing is free; write down what was done.
+
+    A doomed worker hangs in its second five, between writing an item down and taking it off the
+    queue. The others do ten fives and then wait until it is dead.
+    """
+    operations = Operations(url)
+    barrier.wait(START_TOGETHER_SECONDS)
+    with diary.open("a", encoding="utf-8", buffering=1) as lines:
+        for number in itertools.count(1):
+            if number > 10:
+                others_died.wait(START_TOGETHER_SECONDS)
+            taken = operations.claim(worker, 5, 3600)
+            if taken.is_empty():
+                return
+            keys = taken.select("symbol", "timeframe", "first_session", "last_session").rows()
+            for place, (symbol, timeframe, first, last) in enumerate(keys):
+                lines.write(f"{symbol} {first}\n")
+                if is_doomed and (number, place) == (2, 1):
+                    time.sleep(START_TOGETHER_SECONDS)
+                operations.dequeue([(symbol, timeframe, first, last)])
+
+
+def fill_until_killed(
+    url: str, diaries: Sequence[Path], barrier: Barrier, others_died: Event, _results: Connection
+) -> None:
+    """Be a process of doomed workers, one for each diary and named like it."""
+    threads = [
+        threading.Thread(target=fill, args=(url, diary.name, diary, True, barrier, others_died))
+        for diary in diaries
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

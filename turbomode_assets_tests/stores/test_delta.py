@@ -167,22 +167,40 @@ def test_a_damaged_log_is_a_clear_error(tmp_path):
         stored(str(uri))
 
 
-def test_a_table_with_other_columns_is_not_written(tmp_path):
-    uri = str(tmp_path / "bars")
-    write_bars(uri, make_bars(["AAA"], BOTH), BOTH)
-    wider = TableContract(
+def wider_bars(nullable):
+    return TableContract(
         name="bars",
         store="lake",
         description="one column more",
-        columns=(*BARS.columns, Column("extra", pl.Float64(), "", nullable=True)),
+        columns=(*BARS.columns, Column("extra", pl.Float64(), "", nullable=nullable)),
         key=BARS.key,
         sort_by=BARS.sort_by,
         partition_by=BARS.partition_by,
         span_column="session",
     )
+
+
+def test_a_table_with_other_columns_is_not_written(tmp_path):
+    uri = str(tmp_path / "bars")
+    write_bars(uri, make_bars(["AAA"], BOTH), BOTH)
     frame = make_bars(["AAA"], BOTH).with_columns(extra=pl.lit(1.0))
     with pytest.raises(StoreError, match="only in the program: extra"):
-        replace_rows(uri, frame, wider, owner="lake/a", scope=Scope(BOTH), caller="test")
+        replace_rows(
+            uri, frame, wider_bars(False), owner="lake/a", scope=Scope(BOTH), caller="test"
+        )
+
+
+def test_a_nullable_column_is_added_and_reads_as_null_before_it_existed(tmp_path):
+    uri, wider = str(tmp_path / "bars"), wider_bars(True)
+    write_bars(uri, make_bars(["AAA"], BOTH), BOTH)
+    old = open_table(uri, wider, "lake/a")
+    last = SessionSpan(BOTH.last, BOTH.last)
+    frame = make_bars(["AAA"], last).with_columns(extra=pl.lit(1.0))
+    replace_rows(uri, frame, wider, owner="lake/a", scope=Scope(last), caller="test")
+    now = open_table(uri, wider, "lake/a")
+    by_session = scan_table(now, wider, Scope(BOTH)).sort("session").collect()
+    assert by_session["extra"].to_list() == [None] * (by_session.height - 1) + [1.0]
+    assert scan_table(old, wider, Scope(BOTH)).collect()["extra"].null_count() == by_session.height
 
 
 def test_the_same_rows_again_commit_nothing(tmp_path):

@@ -123,7 +123,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(memory):
     with memory.transaction() as connection:
         connection.execute("UPDATE memory_schema SET version = 99")
     before = memory.path.read_bytes()
-    with pytest.raises(StoreError, match="schema version 99; this program knows 1"):
+    with pytest.raises(StoreError, match="schema version 99; this program knows 2"):
         memory.query("SELECT 1")
     assert memory.path.read_bytes() == before
 
@@ -278,3 +278,25 @@ def test_drift_of_a_span_is_replaced_as_a_whole(memory):
     record_drift(memory, drift([FRIDAY], 0.07), SessionSpan(FRIDAY, FRIDAY))
     kept = memory.query("SELECT session, psi FROM drift_monitoring ORDER BY session")
     assert kept.rows() == [(THURSDAY, 0.05), (FRIDAY, 0.07)]
+
+
+def test_a_file_of_the_first_schema_is_migrated_and_keeps_its_rows(memory):
+    record_model(memory, record_of("m1", THURSDAY), performance())
+    record_signals(memory, predictions(FRIDAY), closes(FRIDAY), SECTORS)
+    with memory.transaction() as connection:
+        for table in ("active_signals", "signal_history", "model_metadata"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN gate_override")
+        connection.execute("UPDATE memory_schema SET version = 1")
+    signal = active_signals(memory).row(0, named=True)
+    assert (signal["symbol"], signal["signal"], signal["gate_override"]) == ("AAA", "BUY", None)
+    assert champion_at(memory, FRIDAY).gate_override is None
+    assert memory.query("SELECT version FROM memory_schema").item() == 2
+
+
+def test_an_override_is_kept_with_the_model_and_its_signals(memory):
+    reason = "vendor outage of the week before last"
+    record_model(memory, record_of("m1", THURSDAY, gate_override=reason), performance())
+    signals = predictions(FRIDAY).with_columns(gate_override=pl.lit(reason))
+    record_signals(memory, signals, closes(FRIDAY), SECTORS)
+    assert champion_at(memory, FRIDAY).gate_override == reason
+    assert active_signals(memory)["gate_override"].to_list() == [reason]

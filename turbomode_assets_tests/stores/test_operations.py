@@ -1,11 +1,10 @@
-"""Leases, queue and checks on either database; opening one, and what can be wrong with it."""
+"""Leases and checks on either database; opening one, and what can be wrong with it."""
 
 import datetime as dt
 import pickle
 import threading
 import traceback
 
-import polars as pl
 import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
@@ -14,13 +13,12 @@ from hypothesis import strategies as st
 from turbomode_assets.contracts.errors import InputError, StoreError
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations.database import OperationsDatabase
-from turbomode_assets.stores.operations.schema import LEASES, SCHEMA_VERSION
+from turbomode_assets.stores.operations.schema import LEASES
 from turbomode_assets.stores.operations.store import Operations, utc_now
-from turbomode_assets_tests.stores.operations_workers import NOON, SimulatedClock
+from turbomode_assets_tests.stores.operations_workers import SimulatedClock
 
 MONDAY, TUESDAY, FRIDAY = dt.date(2024, 1, 8), dt.date(2024, 1, 9), dt.date(2024, 1, 12)
 WEEK = SessionSpan(MONDAY, FRIDAY)
-KEY = ("AAPL", "1d", MONDAY, FRIDAY)
 
 
 @pytest.fixture
@@ -113,35 +111,6 @@ def test_nobody_holds_what_another_was_given(tmp_path_factory, taken):
             operations.release(names, owner)
             held = {name: lease for name, lease in held.items() if name not in mine}
         clock.sleep(pause)
-
-
-def test_work_waits_in_the_queue_until_it_is_taken_out(operations, clock):
-    retry_at = NOON + dt.timedelta(hours=1, microseconds=1)
-    operations.enqueue([("MSFT", "1h", WEEK, "budget spent", retry_at)])
-    clock.sleep(1)
-    operations.enqueue([("AAPL", "1d", WEEK, "timeout", None)])
-    rows = operations.queued()
-    assert rows.rows() == [
-        ("MSFT", "1h", MONDAY, FRIDAY, "budget spent", retry_at, 1, NOON),
-        ("AAPL", "1d", MONDAY, FRIDAY, "timeout", None, 1, NOON + dt.timedelta(seconds=1)),
-    ]
-    operations.dequeue([("MSFT", "1h", MONDAY, FRIDAY), ("GOOG", "1h", MONDAY, FRIDAY)])
-    assert operations.queued()["symbol"].to_list() == ["AAPL"]
-
-
-def test_work_queued_again_counts_an_attempt_and_keeps_its_place(operations, clock):
-    operations.enqueue([("AAPL", "1d", WEEK, "timeout", NOON)])
-    clock.sleep(5)
-    again = ("AAPL", "1d", WEEK, "connection lost", None)
-    operations.enqueue([again, again])
-    assert operations.queued().rows() == [(*KEY, "connection lost", None, 2, NOON)]
-
-
-def test_an_empty_queue_is_an_empty_frame(operations):
-    operations.enqueue([])
-    operations.dequeue([])
-    assert operations.queued().is_empty()
-    assert operations.queued().schema["enqueued_at"] == pl.Datetime("us", "UTC")
 
 
 def check(symbol, session, as_of, timeframe="1d"):
@@ -247,14 +216,6 @@ def test_threads_share_one_store(operations):
     for thread in threads:
         thread.join(60)
     assert sorted(name for each in got for name in each) == sorted(names)
-
-
-def test_a_store_of_a_newer_program_is_refused_and_left_alone(operations, operations_url):
-    operations.try_lease("AAPL", "ann", 60)
-    with operations.transaction() as connection:
-        connection.execute(sa.update(SCHEMA_VERSION).values(version=2))
-    with pytest.raises(StoreError, match="schema version 2; this program knows 1"):
-        Operations(operations_url).try_lease("MSFT", "ann", 60)
 
 
 def test_a_closed_store_opens_again(operations):

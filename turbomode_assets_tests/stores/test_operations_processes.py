@@ -1,21 +1,27 @@
 """Real processes on one store: they share its limits, and one that is killed blocks nobody."""
 
+import contextlib
 import datetime as dt
+import itertools
 import multiprocessing
 import signal
+import threading
+import time
 from collections import Counter
-from contextlib import contextmanager
 
 import pytest
 import sqlalchemy as sa
 
-from turbomode_assets.stores.operations import Operations, RationedBudget, utc_now
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores.operations import NewWork, Operations, RationedBudget, utc_now
 from turbomode_assets.stores.operations.schema import VENDOR_CALLS
 from turbomode_assets.vendors.budgets import Call
 from turbomode_assets_tests.stores.operations_workers import (
     START_TOGETHER_SECONDS,
     SimulatedClock,
     budget_config,
+    fill,
+    fill_until_killed,
     heaviest,
     hold_everything,
     share,
@@ -24,7 +30,7 @@ from turbomode_assets_tests.stores.operations_workers import (
 PROCESSES = multiprocessing.get_context("spawn")
 
 
-@contextmanager
+@contextlib.contextmanager
 def running(target, *arguments):
     """Run a process with one end of a pipe; whatever happens, it does not outlive the block."""
     here, there = PROCESSES.Pipe(duplex=False)
@@ -96,3 +102,73 @@ def test_a_forked_child_opens_the_store_anew(operations_url):
     child.join(START_TOGETHER_SECONDS)
     assert child.exitcode == 0
     assert operations.lease_many(["child's", "parent's"], "parent", 60) == {"parent's"}
+
+
+def queue_of(count, url):
+    """A queue of so many items: 20 symbols on each of some sessions."""
+    days = SessionSpan(dt.date(2024, 1, 8), dt.date(2024, 12, 31)).sessions[: count // 20]
+    operations = Operations(url)
+    operations.enqueue(
+        NewWork(f"S{n:02d}", "1d", SessionSpan(day, day), "absent", 0.0)
+        for n in range(20)
+        for day in days
+    )
+    return operations, [f"S{n:02d} {day}" for day in reversed(days) for n in range(20)]
+
+
+def lines_of(diary):
+    return diary.read_text(encoding="utf-8").split("\n")[:-1] if diary.exists() else []
+
+
+def wait_for_lines(diary, count):
+    """Wait until a worker has written so much down."""
+    for _ in range(START_TOGETHER_SECONDS * 100):
+        if len(lines_of(diary)) >= count:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{diary.name} did not get to item {count}")
+
+
+def test_what_killed_workers_held_is_done_by_others_and_nothing_else_twice(
+    operations_url, tmp_path
+):
+    operations, items = queue_of(400, operations_url)
+    diaries = [tmp_path / f"worker {n}" for n in range(4)]
+    doomed = diaries[:2]
+    together = (PROCESSES.Barrier(4), PROCESSES.Event())
+    heirs = [
+        threading.Thread(target=fill, args=(operations_url, diary.name, diary, False, *together))
+        for diary in diaries[2:]
+    ]
+    with running(fill_until_killed, operations_url, doomed, *together) as (process, _):
+        for heir in heirs:
+            heir.start()
+        for diary in doomed:
+            wait_for_lines(diary, 7)
+        process.kill()
+        process.join()
+        assert process.exitcode == -signal.SIGKILL
+    together[1].set()
+    for heir in heirs:
+        heir.join(START_TOGETHER_SECONDS)
+    held = operations.queued().group_by("claimed_by").len()
+    assert dict(held.iter_rows()) == {diary.name: 4 for diary in doomed}
+    assert operations.due(1).is_empty()
+    clock = SimulatedClock(utc_now() + dt.timedelta(hours=1))
+    taken = Operations(operations_url, clock=clock.now).claim("heir", 99, 60)
+    inherited = [
+        f"{symbol} {day}" for symbol, day in taken.select("symbol", "first_session").rows()
+    ]
+    counts = Counter(itertools.chain(inherited, *map(lines_of, diaries)))
+    assert sorted(counts) == sorted(items)
+    in_flight = [lines_of(diary)[-1] for diary in doomed]
+    assert {item: n for item, n in counts.items() if n > 1} == dict.fromkeys(in_flight, 2)
+
+
+def test_one_worker_does_the_newest_first(operations_url, tmp_path):
+    _, items = queue_of(60, operations_url)
+    others_died = PROCESSES.Event()
+    others_died.set()
+    diary = tmp_path / "worker"
+    fill(operations_url, diary.name, diary, False, PROCESSES.Barrier(1), others_died)
+    assert lines_of(diary) == items

@@ -22,8 +22,10 @@ ADJUSTED_AS_OF = Column(
 
 
 def price(name: str, description: str, *, nullable: bool = False) -> Column:
+    """Declare a price column: USD, above 0."""
     return Column(name, pl.Float64(), description, "USD", nullable, exclusive_minimum=0)
 
 
 def probability(name: str, description: str) -> Column:
+    """Declare a probability column: between 0 and 1."""
     return Column(name, pl.Float64(), description, "probability", minimum=0, maximum=1)

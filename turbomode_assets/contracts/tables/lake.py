@@ -149,6 +149,12 @@ PREDICTIONS = TableContract(
         Column("config_digest", pl.String(), "Training configuration of the ensemble"),
         Column("store_versions", pl.String(), "JSON of {table: version} that was read"),
         VENDOR,
+        Column(
+            "gate_override",
+            pl.String(),
+            "Why data below the GREEN threshold was used, for it or its model; null: it was not",
+            nullable=True,
+        ),
     ),
     key=("symbol", "session"),
     sort_by=("symbol", "session"),

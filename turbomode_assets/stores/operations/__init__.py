@@ -1,7 +1,15 @@
 """The operations store: vendor budgets, leases, the backfill queue, and what was fetched when."""
 
 from turbomode_assets.stores.operations.budgets import BudgetUse, RationedBudget
-from turbomode_assets.stores.operations.queue import WorkKey
+from turbomode_assets.stores.operations.queue import QUEUE_SCHEMA, NewWork, WorkKey
 from turbomode_assets.stores.operations.store import Operations, utc_now
 
-__all__ = ["BudgetUse", "Operations", "RationedBudget", "WorkKey", "utc_now"]
+__all__ = [
+    "QUEUE_SCHEMA",
+    "BudgetUse",
+    "NewWork",
+    "Operations",
+    "RationedBudget",
+    "WorkKey",
+    "utc_now",
+]

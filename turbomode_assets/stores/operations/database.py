@@ -18,7 +18,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from turbomode_assets.contracts.errors import StoreError
-from turbomode_assets.stores.operations.schema import METADATA, OPERATIONS_VERSION, SCHEMA_VERSION
+from turbomode_assets.stores.operations.schema import (
+    METADATA,
+    OPERATIONS_VERSION,
+    SCHEMA_VERSION,
+    STEPS_TO_NEXT_VERSION,
+)
 
 PATIENCE_SECONDS = 60
 CONNECT_SECONDS = 10
@@ -104,14 +109,12 @@ class OperationsDatabase:
             return self._engine
 
     def _prepare(self, engine: sa.Engine) -> None:
-        version = None
         if engine.dialect.name == "sqlite":
             _prepare_file(engine)
         with _connect_reading(engine) as connection:
-            if sa.inspect(connection).has_table(SCHEMA_VERSION.name):
-                version = connection.scalar(sa.select(SCHEMA_VERSION.c.version))
-        if version is None:
-            version = _create_tables(engine)
+            version = _read_version(connection)
+        if version is None or version < OPERATIONS_VERSION:
+            version = _bring_up_to_date(engine)
         if version > OPERATIONS_VERSION:
             raise StoreError(
                 f"the operations store has schema version {version}; "
@@ -231,12 +234,24 @@ def _prepare_file(engine: sa.Engine) -> None:
         retry(connection.cursor().execute, "PRAGMA journal_mode = WAL")
 
 
-def _create_tables(engine: sa.Engine) -> int:
+def _read_version(connection: sa.Connection) -> int | None:
+    """Read the version of the tables; None while there are none."""
+    if not sa.inspect(connection).has_table(SCHEMA_VERSION.name):
+        return None
+    return connection.scalar(sa.select(SCHEMA_VERSION.c.version))
+
+
+def _bring_up_to_date(engine: sa.Engine) -> int:
+    """Make the tables, or change older ones in place; all of it or, if interrupted, nothing."""
     with engine.begin() as connection:
         serialise(connection, "schema")
-        METADATA.create_all(connection)
-        version = connection.scalar(sa.select(SCHEMA_VERSION.c.version))
+        version = _read_version(connection)  # another worker may have been first
         if version is None:
-            version = OPERATIONS_VERSION
-            connection.execute(sa.insert(SCHEMA_VERSION).values(version=version))
-    return version
+            METADATA.create_all(connection)
+            connection.execute(sa.insert(SCHEMA_VERSION).values(version=OPERATIONS_VERSION))
+            return OPERATIONS_VERSION
+        for older in range(version, OPERATIONS_VERSION):
+            for step in STEPS_TO_NEXT_VERSION[older]:
+                connection.exec_driver_sql(step)
+            connection.execute(sa.update(SCHEMA_VERSION).values(version=older + 1))
+        return max(version, OPERATIONS_VERSION)

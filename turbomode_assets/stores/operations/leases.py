@@ -21,7 +21,7 @@ def take(
     entry = insert_into(connection, LEASES)
     free = (LEASES.c.owner == entry.excluded.owner) | (LEASES.c.expires_at <= now)
     taken = {"owner": entry.excluded.owner, "expires_at": entry.excluded.expires_at}
-    expires_at = _expiry(now, seconds, owner)
+    expires_at = expiry(now, seconds, owner)
     if wanted:
         connection.execute(
             entry.on_conflict_do_update(index_elements=["name"], set_=taken, where=free),
@@ -38,7 +38,7 @@ def prolong(
     update = sa.update(LEASES).where(
         LEASES.c.owner == owner, LEASES.c.name == sa.bindparam("wanted")
     )
-    expires_at = _expiry(now, seconds, owner)
+    expires_at = expiry(now, seconds, owner)
     if wanted:
         connection.execute(
             update.values(expires_at=expires_at), [{"wanted": name} for name in wanted]
@@ -56,6 +56,21 @@ def give_back(connection: sa.Connection, names: Iterable[str], owner: str) -> No
         connection.execute(delete, [{"wanted": name} for name in wanted])
 
 
+def expiry(now: int, seconds: float, owner: str) -> int:
+    """Say when a lease taken now ends.
+
+    Raises:
+        InputError: it would last no time.
+    """
+    if seconds <= 0:
+        raise InputError(
+            f"a lease for {seconds:g} seconds",
+            where=f"owner {owner}",
+            fix="lease for as long as the work takes at most, and renew it meanwhile",
+        )
+    return now + span_of(seconds)
+
+
 def _in_order(names: Iterable[str]) -> list[str]:
     # One order for every worker: two that want the same names cannot wait for each other.
     return sorted(set(names))
@@ -68,13 +83,3 @@ def _held(connection: sa.Connection, names: list[str], owner: str) -> set[str]:
         query = sa.select(LEASES.c.name).where(LEASES.c.owner == owner, LEASES.c.name.in_(part))
         held |= set(connection.scalars(query))
     return held
-
-
-def _expiry(now: int, seconds: float, owner: str) -> int:
-    if seconds <= 0:
-        raise InputError(
-            f"a lease for {seconds:g} seconds",
-            where=f"owner {owner}",
-            fix="lease for as long as the work takes at most, and renew it meanwhile",
-        )
-    return now + span_of(seconds)

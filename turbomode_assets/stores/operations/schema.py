@@ -5,7 +5,7 @@ Times are whole microseconds since 1970 (UTC): compared exactly, and the same in
 
 import sqlalchemy as sa
 
-OPERATIONS_VERSION = 1
+OPERATIONS_VERSION = 2
 
 METADATA = sa.MetaData()
 
@@ -79,8 +79,12 @@ BACKFILL_QUEUE = sa.Table(
     sa.Column("not_before", sa.BigInteger),
     sa.Column("attempts", sa.Integer, nullable=False),
     sa.Column("enqueued_at", sa.BigInteger, nullable=False),
+    sa.Column("importance", sa.Double, nullable=False, server_default="0"),
+    sa.Column("dead_at", sa.BigInteger),
+    sa.Column("claimed_by", sa.Text),
+    sa.Column("claimed_until", sa.BigInteger),
 )
-"""Cells of the candles grid that are to be fetched again."""
+"""Cells of the candles grid that are to be fetched again, and who is at it until when."""
 
 CHECKS = sa.Table(
     "checks",
@@ -93,3 +97,13 @@ CHECKS = sa.Table(
     sa.Index("checks_by_session", "kind", "session"),
 )
 """A cell was last fetched when `as_of` was the last closed session."""
+
+STEPS_TO_NEXT_VERSION: dict[int, tuple[str, ...]] = {
+    1: (
+        "ALTER TABLE backfill_queue ADD COLUMN importance DOUBLE PRECISION NOT NULL DEFAULT 0",
+        "ALTER TABLE backfill_queue ADD COLUMN dead_at BIGINT",
+        "ALTER TABLE backfill_queue ADD COLUMN claimed_by TEXT",
+        "ALTER TABLE backfill_queue ADD COLUMN claimed_until BIGINT",
+    ),
+}
+"""What makes a store of each older version one of the next, in SQL that both databases know."""

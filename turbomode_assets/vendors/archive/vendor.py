@@ -129,6 +129,10 @@ class ArchiveVendor:
         frame = wanted.with_columns(starts).select(CANDLE_SCHEMA.names())
         return Candles(frame, self.config.adjustment, self.config.adjusted_as_of)
 
+    def candle_calls(self, request: Request) -> int:
+        """None: it costs no vendor's budget."""
+        return 0
+
     def fetch_corporate_actions(self, request: Request) -> CorporateActions | VendorFailure:
         """Splits and dividends of one symbol with an ex-date inside the span.
 

@@ -131,6 +131,13 @@ class IbkrVendor:
             return next(reply for reply in replies if isinstance(reply, NoData))
         return _candles(pl.concat(frames), request, BAR_MINUTES.get(wanted.bar_size), now)
 
+    def candle_calls(self, request: Request) -> int:
+        """Historical requests that the span is cut into."""
+        wanted = self.config.requests.get(request.timeframe)  # type: ignore[call-overload]
+        if wanted is None:
+            return 0
+        return len(plan(request.span, request.calendar, wanted, self._now()))
+
     def fetch_corporate_actions(self, request: Request) -> CorporateActions | VendorFailure:
         """Fail: IB's historical data has no events."""
         return VendorFailure("unsupported", "IB's historical data has no events", False)

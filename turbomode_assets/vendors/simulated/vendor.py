@@ -80,7 +80,8 @@ class SimulatedVendor:
             listing = self._listing(number)
             rows.append((symbol, name, "stock", XNYS, "tradeable", sector, None, *listing))
         for number, symbol in enumerate(crypto_symbols(self.config)):
-            name, first = f"Simulated coin {number + 1}", self.config.first_session
+            name = f"Simulated coin {number + 1}"
+            first = SessionSpan(self.config.first_session, self.config.first_session).first_day
             rows.append(
                 (symbol, name, "crypto", ROUND_THE_CLOCK, "tradeable", None, None, first, None)
             )
@@ -95,6 +96,10 @@ class SimulatedVendor:
             return NoData(f"the simulated market begins on {self.config.first_session}")
         frame = self._candle_frame(found, request.calendar)
         return Candles(frame) if frame.height else NoData(self._why_empty(found, request.span))
+
+    def candle_calls(self, request: Request) -> int:
+        """None: it costs no vendor's budget."""
+        return 0
 
     def fetch_corporate_actions(self, request: Request) -> CorporateActions | VendorFailure:
         """Splits and dividends of one symbol with an ex-date inside a span of sessions."""

@@ -139,6 +139,13 @@ class YahooVendor:
             return Candles(frame)
         return Candles(frame, "split", adjusted_as_of=trading_day(now, XNYS))
 
+    def candle_calls(self, request: Request) -> int:
+        """Charts that the span is cut into; none where Yahoo does not look back that far."""
+        try:
+            return len(windows_of(request, self.config, self.now()))
+        except YahooError:
+            return 0
+
     def fetch_corporate_actions(self, request: Request) -> CorporateActions | VendorFailure:
         """Splits and dividends of one symbol with an ex-date inside a span."""
         now = self.now()

@@ -1,0 +1,48 @@
+"""Splits and dividends as features and labels read them: without those not believed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from turbomode_assets.config.curation import CurationConfig
+from turbomode_assets.curation import adjust_forward, usable_dividends
+from turbomode_assets.reports import preview_markdown
+from turbomode_assets.stores import MasterReader, Pinned
+
+
+@dataclass(frozen=True)
+class CorporateActions:
+    """Events that prices are adjusted for, and FINDINGS about dividends that were not taken."""
+
+    splits: Pinned
+    dividends: Pinned
+    usable: pl.DataFrame
+    doubted: pl.DataFrame
+
+    @property
+    def reads(self) -> tuple[Pinned, Pinned]:
+        """The tables they come from."""
+        return self.splits, self.dividends
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Dividends that were repaired or left out, for the run's metadata."""
+        if self.doubted.is_empty():
+            return {}
+        shown = preview_markdown(self.doubted, rows=self.doubted.height)
+        return {"dividends_not_believed": dg.MetadataValue.md(shown)}
+
+    def adjust(self, bars: pl.DataFrame) -> pl.DataFrame:
+        """Bars in forward-adjusted prices."""
+        return adjust_forward(bars, self.splits.rows, self.usable)
+
+
+def read_corporate_actions(
+    store: MasterReader, config: CurationConfig, *, caller: str
+) -> CorporateActions:
+    """Read every event and sort out dividends that are not believed."""
+    splits, dividends = (store.read(name, caller=caller) for name in ("splits", "dividends"))
+    usable, doubted = usable_dividends(dividends.rows, config)
+    return CorporateActions(splits, dividends, usable, doubted)

@@ -1,0 +1,198 @@
+"""The audit: what should exist against what does, cell by cell, for the ledger.
+
+Looked at are the sessions that were asked for and whatever changed since the last audit. Nothing is
+written here: each batch goes to the master writer, and once it is stored the holes it shows are
+queued.
+"""
+
+import datetime as dt
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from turbomode_assets.completeness import corrupted, expected_grid, judge, plan_backfill
+from turbomode_assets.contracts.quality_log import LATE_CANDLES, log_rows
+from turbomode_assets.contracts.tables import AUDITS, DATA_QUALITY_LOG, PARTITION_STATUS, VERDICTS
+from turbomode_assets.curation import find_defects
+from turbomode_assets.resources.audit_scope import Known, sessions_to_audit
+from turbomode_assets.resources.fetched import Batch
+from turbomode_assets.resources.ingestion import IngestionTools
+from turbomode_assets.sessions import SessionSpan, last_closed_session, session_opens
+from turbomode_assets.stores.operations import NewWork
+
+CALLER = "audit"
+SESSIONS_PER_BATCH = {"1d": 252, "1h": 63, "1m": 5}
+"""A year of days, a quarter of hours, a week of minutes."""
+LIQUIDITY_SESSIONS = 21
+_CELL = ["symbol", "timeframe", "session"]
+_SAID = ["expected_rows", "actual_rows", "verdict", "reasons", "delivered_by"]
+
+
+@dataclass
+class AuditRun:
+    """An audit under way, batch by batch."""
+
+    tools: IngestionTools
+    span: SessionSpan
+    say: Callable[[str], None]
+    describe: Callable[[], Mapping[str, Any]]
+    """What else there is to tell of the span once it is stored."""
+    _verdicts: Counter[str] = field(default_factory=Counter)
+    _changed: int = 0
+    _queued: int = 0
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Judge, and hand over what was found."""
+        began, known = self.tools.now(), Known.read(self.tools)
+        stretches, late_actions = sessions_to_audit(self.tools, known, self.span)
+        for timeframe in self.tools.fetch.timeframes:
+            for stretch in stretches:
+                for piece in _cut(stretch, SESSIONS_PER_BATCH[timeframe]):
+                    batch, news = self._judge(known, timeframe, piece, began)
+                    yield batch
+                    self._queue_holes(known, batch, news)
+        whole = SessionSpan(stretches[0].first, stretches[-1].last)
+        entry = self._entry(known, whole, began)
+        yield Batch(PARTITION_STATUS.empty(), whole, [], [], late_actions, audit=entry)
+
+    def metadata(self) -> Mapping[str, Any]:
+        """What was looked at and found, and what the ledger says now."""
+        counts = {f"cells_{verdict.lower()}": self._verdicts[verdict] for verdict in VERDICTS}
+        more = {"cells_changed": self._changed, "stretches_queued": self._queued}
+        return {**counts, **more, **self.describe()}
+
+    def _judge(
+        self, known: Known, timeframe: str, span: SessionSpan, began: dt.datetime
+    ) -> tuple[Batch, pl.DataFrame]:
+        """The ledger's rows of a span, and those of them that say something new."""
+        rules = self.tools.data_quality
+        look_back = rules.curation.look_back_sessions if timeframe == "1d" else 0
+        candles = known.candles(span.trailing(look_back), timeframe)
+        rows = judge(
+            expected_grid(known.instruments, span, [timeframe], rules.ledger),
+            candles.filter(pl.col("session") >= span.first),
+            self._defects(known, candles, span, timeframe),
+            known.log(span, timeframe),
+            self.tools.operations.queued().filter(pl.col("timeframe") == timeframe),
+            now=began,
+            config=rules.ledger,
+            store_version=known.versions.get("candles", 0),
+            checked_at=began,
+        )
+        stored = self._stored(span, timeframe)
+        rows = _with_earlier_findings(rows, stored)
+        changed = rows.join(stored, on=[*_CELL, *_SAID], how="anti", nulls_equal=True)
+        self._changed += changed.height
+        self._verdicts.update(dict(rows.group_by("verdict").len().iter_rows()))
+        self.say(f"{timeframe} {span}: {rows.height:,} cells, {changed.height:,} changed")
+        symbols = sorted({*rows["symbol"], *stored["symbol"]})
+        late = _late_candles(stored, rows, began)
+        batch = Batch(rows, span, symbols, [timeframe], late, table="partition_status")
+        return batch, changed
+
+    def _defects(
+        self, known: Known, candles: pl.DataFrame, span: SessionSpan, timeframe: str
+    ) -> pl.DataFrame:
+        """What curation makes of the candles (it reads daily ones only), and damaged ones."""
+        damaged = corrupted(candles.filter(pl.col("session") >= span.first))
+        if timeframe != "1d" or candles.is_empty():
+            return damaged
+        defects = find_defects(
+            candles,
+            known.instruments,
+            known.splits,
+            known.dividends,
+            self.tools.data_quality.curation,
+            since=span.first,
+        )
+        return pl.concat([damaged, defects])
+
+    def _stored(self, span: SessionSpan, timeframe: str) -> pl.DataFrame:
+        master = self.tools.master
+        if not master.exists("partition_status"):
+            return PARTITION_STATUS.empty()
+        read = master.read("partition_status", caller=CALLER, span=span, timeframes=[timeframe])
+        return read.rows
+
+    def _queue_holes(self, known: Known, batch: Batch, news: pl.DataFrame) -> None:
+        """Queue what fetching can cure, the newest and most traded first.
+
+        A cell that has candles is queued when its fault is found, and not again: fetched once more
+        it would be the same.
+        """
+        empty = batch.rows.filter(pl.col("actual_rows") == 0)
+        holes = pl.concat([empty, news.filter(pl.col("actual_rows") > 0)])
+        rules = self.tools.data_quality.backfill
+        newest = SessionSpan(batch.span.last, batch.span.last).trailing(LIQUIDITY_SESSIONS - 1)
+        daily = known.candles(newest, "1d")
+        dollar_volume = (pl.col("close") * pl.col("volume")).median()
+        liquidity = daily.group_by("symbol").agg(median_dollar_volume=dollar_volume)
+        work = plan_backfill(
+            holes,
+            liquidity,
+            window_sessions=rules.window_sessions,
+            leave_out=self.tools.operations.queued(),
+        )
+        self.tools.operations.enqueue(
+            NewWork(symbol, timeframe, SessionSpan(first, last), reason, importance)
+            for symbol, timeframe, first, last, reason, importance in work.iter_rows()
+        )
+        self._queued += work.height
+
+    def _entry(self, known: Known, span: SessionSpan, began: dt.datetime) -> pl.DataFrame:
+        row = {
+            "audited_at": began,
+            "as_of_session": last_closed_session(began),
+            "first_session": span.first,
+            "session": span.last,
+            "cells": self._verdicts.total(),
+            "changed": self._changed,
+            **{verdict.lower(): self._verdicts[verdict] for verdict in VERDICTS},
+            "rules_digest": known.rules_digest,
+            "store_versions": json.dumps(known.versions, sort_keys=True),
+        }
+        return pl.DataFrame([row], schema=AUDITS.schema)
+
+
+def _with_earlier_findings(rows: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
+    """Let a cell of which an audit says nothing new keep when, and of what, that was found."""
+    found = ["checked_at", "store_version"]
+    earlier = stored.select(
+        *_CELL, *_SAID, *(pl.col(name).alias(f"first_{name}") for name in found)
+    )
+    return (
+        rows.join(earlier, on=[*_CELL, *_SAID], how="left", nulls_equal=True, validate="1:1")
+        .with_columns(pl.coalesce(f"first_{name}", name).alias(name) for name in found)
+        .select(PARTITION_STATUS.column_names)
+    )
+
+
+def _late_candles(stored: pl.DataFrame, rows: pl.DataFrame, now: dt.datetime) -> pl.DataFrame:
+    """Log rows for cells that an earlier audit found empty when they were due, and that are not."""
+    empty = stored.filter((pl.col("actual_rows") == 0) & (pl.col("verdict") == "RED"))
+    filled = rows.filter(pl.col("actual_rows") > 0).join(empty, on=_CELL, how="semi")
+    if filled.is_empty():
+        return DATA_QUALITY_LOG.empty()
+    return log_rows(
+        filled.select(
+            *_CELL,
+            first_session="session",
+            kind=pl.lit(LATE_CANDLES),
+            ts=session_opens(filled["session"]),
+            column=pl.lit("session"),
+            vendor="delivered_by",
+            detail=pl.lit("candles arrived after the session was found incomplete"),
+            knowledge_ts=pl.lit(now),
+        )
+    )
+
+
+def _cut(span: SessionSpan, length: int) -> Iterator[SessionSpan]:
+    sessions = span.sessions
+    for start in range(0, len(sessions), length):
+        part = sessions[start : start + length]
+        yield SessionSpan(part[0], part[-1])

@@ -1,0 +1,1 @@
+"""Tests of turbomode_assets.completeness."""
