@@ -13,6 +13,7 @@ with warnings.catch_warnings():
     from turbomode_assets.assets import (
         audit,
         bars,
+        completeness,
         drift_metrics,
         ensemble,
         features,
@@ -54,7 +55,18 @@ def build(settings: SettingsResource | None = None) -> dg.Definitions:
     """Assemble the graph; tests hand in the settings that elsewhere come from the environment."""
     settings = settings or SettingsResource()
     assets = dg.load_assets_from_modules(
-        [reference, raw_candles, audit, bars, features, labels, ensemble, drift_metrics, signals]
+        [
+            reference,
+            raw_candles,
+            audit,
+            bars,
+            features,
+            labels,
+            completeness,
+            ensemble,
+            drift_metrics,
+            signals,
+        ]
     )
     return guarded(
         dg.Definitions(

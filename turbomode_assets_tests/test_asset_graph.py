@@ -17,7 +17,16 @@ from turbomode_assets.resources.settings import SettingsResource
 
 GOLDEN = Path(__file__).parent / "golden" / "asset_graph.txt"
 REGENERATE = "python -m turbomode_assets_tests.test_asset_graph"
-JOBS = ("history", "nightly", "train")
+JOBS = (
+    "history",
+    "nightly",
+    "train",
+    "backfill",
+    "sweep",
+    "rederive",
+    "readjust",
+    "reference",
+)
 
 
 @pytest.fixture(scope="module")

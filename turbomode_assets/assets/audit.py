@@ -1,5 +1,6 @@
 """The audit of what is stored, and the check that stops what would be derived from too little."""
 
+import datetime as dt
 from typing import Any
 
 import dagster as dg
@@ -19,6 +20,10 @@ from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.resources.stores import ArtifactsResource, MasterReaderResource
 from turbomode_assets.sessions import SessionSpan
 
+LONGEST_PAUSE = dt.timedelta(days=4, hours=12)
+"""From one close to the night after a long weekend. This policy sees runs, not sessions: which of
+them are late is for `sessions_are_fresh`."""
+
 
 @dg.asset(
     group_name="ingestion",
@@ -29,6 +34,7 @@ from turbomode_assets.sessions import SessionSpan
     owners=OWNERS,
     io_manager_key=MASTER_WRITER_KEY,
     metadata=definition_metadata(PARTITION_STATUS),
+    freshness_policy=dg.FreshnessPolicy.time_window(fail_window=LONGEST_PAUSE),
     deps=["raw_candles", "splits", "dividends", "symbol_metadata"],
 )
 @explained

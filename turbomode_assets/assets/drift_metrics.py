@@ -1,13 +1,15 @@
 """Monitoring: whether features still look like those the champion learned from."""
 
+from typing import Any
+
 import dagster as dg
 import polars as pl
 
 from turbomode_assets.assets.metadata import OWNERS, picture_metadata
 from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
 from turbomode_assets.config.training import LONGEST_SEQUENCE, LONGEST_TRAINING, DriftConfig
-from turbomode_assets.drift import DriftReference, drift_by_session
-from turbomode_assets.reports import psi_picture
+from turbomode_assets.drift import DriftReference, drift_by_session, drift_verdicts
+from turbomode_assets.reports import preview_markdown, psi_picture
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.resources.stores import ArtifactsResource, MemoryResource
@@ -16,6 +18,9 @@ from turbomode_assets.stores import Artifacts, Pinned
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE
 from turbomode_assets.stores.model_registry import Champion, champions_over
 from turbomode_assets.stores.signal_book import record_drift
+
+RECORDED = ("session", "model_version", "feature", "psi", "expected_psi", "rows", "verdict")
+"""Columns of drift_monitoring."""
 
 
 @dg.asset(
@@ -36,13 +41,12 @@ def drift_metrics(
     memory: MemoryResource,
     artifacts: ArtifactsResource,
 ) -> dg.MaterializeResult[None]:
-    """Population stability of every feature against the champion's frozen reference."""
+    """Drift of every feature from the champion's frozen reference, and whether to train again."""
     span, files, book = session_span(context), artifacts.open(), memory.open()
-    reigns = champions_over(book, span)
-    drift = _measure(reigns, features.rows, settings.training().drift, files)
-    record_drift(book, drift, span)
-    counts = dict(drift.get_column("verdict").value_counts().iter_rows())
-    metadata = {f"features_{verdict}": counts.get(verdict, 0) for verdict in ("warn", "alert")}
+    rules, reigns = settings.training().drift, champions_over(book, span)
+    drift = _measure(reigns, features.rows, rules, files)
+    record_drift(book, drift.select(RECORDED), span)
+    metadata = _verdict_metadata(drift, rules)
     vendors = {champion.vendor for champion, _ in reigns}
     picture = picture_metadata(
         lambda: psi_picture(drift, vendors=vendors), files.reports, "drift_metrics", span
@@ -66,3 +70,13 @@ def _measure(
             )
         )
     return pl.concat(measured)
+
+
+def _verdict_metadata(drift: pl.DataFrame, config: DriftConfig) -> dict[str, Any]:
+    counts = dict(drift.get_column("verdict").value_counts().iter_rows())
+    verdicts = drift_verdicts(drift, config)
+    return {f"features_{verdict}": counts.get(verdict, 0) for verdict in ("warn", "alert")} | {
+        "retrain": bool(verdicts.get_column("retrain")[-1]),
+        "retrain_sessions": int(verdicts.get_column("retrain").sum()),
+        "verdicts": dg.MetadataValue.md(preview_markdown(verdicts.reverse())),
+    }

@@ -90,12 +90,23 @@ def picture_metadata(
     draw: Callable[[], bytes], folder: Path, name: str, span: SessionSpan
 ) -> dict[str, Any]:
     """Draw a picture into `folder`; a run of few sessions shows it inline too."""
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-{span.first}-{span.last}.png"
-    content = draw()
-    path.write_bytes(content)
+    content = store_picture(draw, path)
     facts: dict[str, Any] = {"picture_file": dg.MetadataValue.path(str(path))}
     if len(span.sessions) <= INLINE_PICTURE_SESSIONS:
-        encoded = base64.b64encode(content).decode()
-        facts["picture"] = dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")
+        facts["picture"] = inline_picture(name, content)
     return facts
+
+
+def store_picture(draw: Callable[[], bytes], path: Path) -> bytes:
+    """Draw a picture into a file, and return it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    content = draw()
+    path.write_bytes(content)
+    return content
+
+
+def inline_picture(name: str, content: bytes) -> dg.MetadataValue[Any]:
+    """Show a picture in the UI itself."""
+    encoded = base64.b64encode(content).decode()
+    return dg.MetadataValue.md(f"![{name}](data:image/png;base64,{encoded})")

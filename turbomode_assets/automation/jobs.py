@@ -6,15 +6,16 @@ INGEST = dg.AssetSelection.groups("ingestion")
 FETCH = dg.AssetSelection.assets("raw_candles", "audit")
 DERIVE = dg.AssetSelection.assets("bars", "features", "labels")
 DECIDE = dg.AssetSelection.assets("drift_metrics", "signals")
+LOOK = dg.AssetSelection.assets("completeness")
 
 history = dg.define_asset_job(
     "history",
-    selection=INGEST | DERIVE,
+    selection=INGEST | DERIVE | LOOK,
     description="Everything up to features and labels; launch it for a range.",
 )
 nightly = dg.define_asset_job(
     "nightly",
-    selection=INGEST | DERIVE | DECIDE,
+    selection=INGEST | DERIVE | DECIDE | LOOK,
     description="One session from raw candles to signals, with the champion in force.",
 )
 train = dg.define_asset_job(
@@ -24,12 +25,12 @@ train = dg.define_asset_job(
 )
 backfill = dg.define_asset_job(
     "backfill",
-    selection=FETCH,
+    selection=FETCH.without_checks(),
     description="Queued holes of some sessions, fetched and audited.",
 )
 sweep = dg.define_asset_job(
     "sweep",
-    selection=dg.AssetSelection.assets("audit"),
+    selection=dg.AssetSelection.assets("audit").without_checks(),
     description="Another look at old sessions, which queues what is missing there.",
 )
 rederive = dg.define_asset_job(

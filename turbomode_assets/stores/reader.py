@@ -162,6 +162,14 @@ class TableReader:
         first, last = ends.collect().row(0)
         return None if first is None else SessionSpan(first, last)
 
+    def stored_sessions(self, table: str) -> pl.Series:
+        """Sessions that a table has rows of, in order; none while it was never written."""
+        if not self.exists(table):
+            return pl.Series("session", [], dtype=pl.Date)
+        delta = open_table(self.uri(table), self.contract(table), self._owner)
+        sessions = pl.scan_delta(delta).select(pl.col("session").unique())
+        return sessions.collect().to_series().sort()
+
     def exists(self, table: str) -> bool:
         """Tell whether a table was ever written."""
         return DeltaTable.is_deltatable(self.uri(table))

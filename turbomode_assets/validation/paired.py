@@ -18,6 +18,16 @@ from turbomode_assets.validation.inputs import (
 )
 from turbomode_assets.validation.sharpe import sharpe_moments
 
+_FIXED_B = np.array(
+    [
+        (1.2816, 1.3040, 0.5135, -0.3386),
+        (1.6449, 2.1859, 0.3142, -0.3427),
+        (1.9600, 2.9694, 0.4160, -0.5324),
+        (2.3263, 4.1618, 0.5368, -0.9060),
+    ]
+)
+"""Critical values at 10, 5, 2.5 and 1 % as cubics in b; the first column is the normal one."""
+
 
 @dataclass(frozen=True)
 class PairedImprovement:
@@ -46,14 +56,18 @@ def paired_improvement(
 
     Formula: d(t) is the mean over the rows of session t of champion loss - challenger loss, the
     improvement its mean over the T sessions with rows; its squared standard error is
-    T / (T - 1) * (c(0) + 2 * sum over j = 1 to lag of (1 - j / (lag + 1)) * c(j)) / T, with c(j)
-    the sum over pairs j XNYS sessions apart of the products of deviations of d, divided by T. The
-    statistic is improvement / standard error, the p-value its upper tail under the normal
-    distribution.
-    `lag` is counted in sessions and no less than the sessions that labels overlap: the horizon.
+    (c(0) + 2 * sum over j = 1 to lag of (1 - j / (lag + 1)) * c(j)) / (T - 1), with c(j) the sum
+    over pairs j XNYS sessions apart of the products of deviations of d, divided by T. The
+    statistic is improvement / standard error, the p-value its upper tail under the fixed-b
+    distribution for b = (lag + 1) / T, which is wider than the normal: interpolated between the
+    published critical values at 10, 5, 2.5 and 1 %, and scaled like the last beyond it.
+    `lag` is counted in sessions and no less than the horizon. The weights shrink what overlapping
+    labels share: with labels of 15 sessions without skill, 5 % became 9 % false alarms at a lag
+    of one horizon and 6 % at three (500 sessions). Prefer three.
     Missing: sessions without rows add nothing to any sum.
-    Source: Diebold and Mariano (1995), Journal of Business & Economic Statistics 13(3), with the
-    standard error of Newey and West (1987), Econometrica 55(3).
+    Source: Diebold and Mariano (1995), Journal of Business & Economic Statistics 13(3); standard
+    error of Newey and West (1987), Econometrica 55(3); critical values of Kiefer and Vogelsang
+    (2005), Econometric Theory 21(6), table 1, Bartlett kernel.
 
     Raises:
         InputError: no rows, arrays that differ in length, a loss that is not finite, a day that is
@@ -84,7 +98,7 @@ def paired_improvement(
         improvement=improvement,
         standard_error=error,
         statistic=statistic,
-        p_value=NormalDist().cdf(-statistic),
+        p_value=_upper_tail(statistic, (lag + 1) / len(numbers)),
         sessions=len(numbers),
         rows=len(champion),
         lag=lag,
@@ -141,6 +155,17 @@ def _by_session(
 def _means(values: Values, position: Rows) -> Values:
     means: Values = np.bincount(position, weights=values) / np.bincount(position)
     return means
+
+
+def _upper_tail(statistic: float, share: float) -> float:
+    normal = np.array([0.0, *_FIXED_B[:, 0]])
+    critical = np.array([0.0, *(_FIXED_B @ share ** np.arange(4))])
+    size = abs(statistic)
+    if size <= critical[-1]:
+        equivalent = float(np.interp(size, critical, normal))
+    else:
+        equivalent = size * float(normal[-1] / critical[-1])
+    return NormalDist().cdf(-math.copysign(equivalent, statistic))
 
 
 def _standard_error(deviations: Values, numbers: Rows, lag: int) -> float:

@@ -140,7 +140,7 @@ def test_signals_without_an_ensemble_say_how_to_train_and_train_nothing(tmp_path
         ("bars", "raw_candles"),
         ("features", "bars"),
         ("labels", "bars"),
-        ("ensemble", "features"),
+        ("ensemble", "audit"),
         ("signals", "bars"),
         ("drift_metrics", "features"),
     ],

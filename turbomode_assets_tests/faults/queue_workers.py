@@ -25,7 +25,7 @@ from turbomode_assets.vendors.protocol import CANDLE_SCHEMA
 from turbomode_assets_tests.builders import REPOSITORY, make_universe
 from turbomode_assets_tests.resources.exchanges import Desk, Exchange
 
-SYMBOLS = [f"S{number:02d}" for number in range(80)]
+MOST_SYMBOLS = 80
 YEAR = SessionSpan(dt.date(2019, 1, 2), dt.date(2019, 12, 31))
 WINDOW_SESSIONS = 21
 CALLS_PER_SECOND = 150
@@ -51,7 +51,9 @@ class RationedExchange(Exchange):
                 return VendorFailure("budget", spent.reason, True, spent.retry_at)
             with (self.root / "calls.txt").open("a", encoding="utf-8") as book:
                 span = request.span
-                book.write(f"{time.time()} {self.owner} {request.symbol} {span.first} {span.last}\n")
+                book.write(
+                    f"{time.time()} {self.owner} {request.symbol} {span.first} {span.last}\n"
+                )
             time.sleep(self.seconds)
         return self.bars(request)
 
@@ -84,9 +86,7 @@ def tools_of(root: Path, owner: str, *, seconds: float = 0.0) -> IngestionTools:
         cool_off_seconds=1,
     )
     operations = Operations(f"sqlite:///{root / 'operations.sqlite'}")
-    vendor.budget = RationedBudget(
-        operations, {"ibkr": budget}, clock=utc_now, sleep=time.sleep
-    )
+    vendor.budget = RationedBudget(operations, {"ibkr": budget}, clock=utc_now, sleep=time.sleep)
     quality = load_data_quality_config(REPOSITORY / "configs")
     return IngestionTools(
         desk.config,
@@ -102,27 +102,32 @@ def tools_of(root: Path, owner: str, *, seconds: float = 0.0) -> IngestionTools:
     )
 
 
+def symbols_of(count: int) -> list[str]:
+    """Names of so many symbols."""
+    return [f"S{number:02d}" for number in range(count)]
+
+
 def universe() -> pl.DataFrame:
-    return make_universe(SYMBOLS, vendor="ibkr")
+    return make_universe(symbols_of(MOST_SYMBOLS), vendor="ibkr")
 
 
-def whole_year(root: Path) -> pl.DataFrame:
+def whole_year(root: Path, count: int) -> pl.DataFrame:
     """Candles of every symbol and session, as the exchange delivers them."""
     exchange = RationedExchange(root, "nobody")
     arrived = dt.datetime(2020, 1, 2, tzinfo=dt.UTC)
-    requests = [Request(symbol, "XNYS", YEAR) for symbol in SYMBOLS]
+    requests = [Request(symbol, "XNYS", YEAR) for symbol in symbols_of(count)]
     return pl.concat(
         candle_rows("ibkr", exchange.bars(request), request, arrived) for request in requests
     )
 
 
 def store(root: Path, candles: pl.DataFrame) -> None:
-    """Make the store hold these candles, and the symbols."""
+    """Make the store hold these candles, and their symbols."""
     writer = MasterWriter(str(root / "master"))
-    writer.replace("symbol_metadata", universe(), span=None, symbols=SYMBOLS, caller="test")
-    writer.replace(
-        "candles", candles, span=YEAR, symbols=SYMBOLS, timeframes=["1d"], caller="test"
-    )
+    symbols = candles["symbol"].unique().to_list()
+    known = make_universe(symbols, vendor="ibkr")
+    writer.replace("symbol_metadata", known, span=None, symbols=symbols, caller="test")
+    writer.replace("candles", candles, span=YEAR, symbols=symbols, timeframes=["1d"], caller="test")
 
 
 def audit(root: Path) -> None:

@@ -154,6 +154,7 @@ def test_the_reader_has_no_method_that_writes():
         "owner",
         "read",
         "read_complete",
+        "stored_sessions",
         "stored_span",
         "tables",
         "uri",

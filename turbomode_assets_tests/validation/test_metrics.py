@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from turbomode_assets.contracts.errors import InputError
-from turbomode_assets.validation import class_shares, classification_report
+from turbomode_assets.validation import class_shares, classification_report, row_log_losses
 
 SHARES = np.array([0.25, 0.25, 0.5])
 
@@ -90,6 +91,43 @@ def test_scores_that_are_no_probabilities_and_shapes_that_do_not_match_are_refus
         classification_report(
             np.empty((0, 3)), labels[:0], training_shares=SHARES, exit_reasons=reasons[:0]
         )
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(2, 60))
+@settings(max_examples=40, deadline=None)
+def test_the_auc_is_the_area_that_scikit_learn_measures(seed, rows):
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, 3, rows).astype(np.int8)
+    # Tenths, so that scores tie.
+    sell, hold = random.integers(0, 6, (2, rows)) / 10
+    forecast = np.column_stack([sell, hold, 1 - sell - hold])
+    reasons = np.array(["stop_loss", "expiry", "profit_take"])[labels]
+    report = classification_report(forecast, labels, training_shares=SHARES, exit_reasons=reasons)
+    for number, name in enumerate(("SELL", "HOLD", "BUY")):
+        if 0 < (labels == number).sum() < rows:
+            expected = roc_auc_score(labels == number, forecast[:, number])
+            assert report["auc"][name] == pytest.approx(expected)
+
+
+def test_negative_probabilities_and_unknown_labels_are_refused():
+    reasons = np.array(["expiry"])
+    with pytest.raises(InputError, match="negative probability"):
+        classification_report(
+            np.array([[-0.5, 0.5, 1.0]]),
+            np.array([1]),
+            training_shares=SHARES,
+            exit_reasons=reasons,
+        )
+    with pytest.raises(InputError, match="labels of type int64 hold 3"):
+        classification_report(
+            np.full((1, 3), 1 / 3), np.array([3]), training_shares=SHARES, exit_reasons=reasons
+        )
+
+
+def test_the_log_loss_of_each_row_is_that_of_the_label_that_came_true():
+    forecast = np.array([[0.6, 0.2, 0.2], [0.0, 1.0, 0.0]])
+    losses = row_log_losses(forecast, np.array([0, 2]))
+    assert losses == pytest.approx([-math.log(0.6), -math.log(1e-15)])
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=60))
