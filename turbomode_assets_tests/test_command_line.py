@@ -37,12 +37,16 @@ ARCHIVE = {
 }
 
 
+VOLUME = 100.0 + pl.col("date").dt.day()
+"""Another one on each day: two bars that are alike in everything pass for one and its copy."""
+
+
 def candles_file(**changed):
     """A week of two symbols in the form of an archive file."""
     rows = pl.DataFrame({"symbol": ["AAA", "BBB"]}).join(
         pl.DataFrame({"date": WEEK.sessions}), how="cross"
     )
-    prices = {"open": 10.0, "high": 11.0, "low": 9.0, "close": 10.0, "volume": 100.0} | changed
+    prices = {"open": 10.0, "high": 11.0, "low": 9.0, "close": 10.0, "volume": VOLUME} | changed
     return rows.with_columns(
         (value if isinstance(value, pl.Expr) else pl.lit(value)).alias(name)
         for name, value in prices.items()

@@ -18,7 +18,7 @@ from turbomode_assets.assets.metadata import OWNERS
 from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
 from turbomode_assets.config.loader import TRAINING_FILE, digest_of
 from turbomode_assets.config.training import LONGEST_TRAINING, TrainingConfig
-from turbomode_assets.contracts.columns import CLASSES
+from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION
 from turbomode_assets.contracts.errors import MissingDataError, first_few
 from turbomode_assets.drift import freeze_reference
 from turbomode_assets.ensemble import (
@@ -194,7 +194,12 @@ def _save(
 ) -> None:
     folder = artifacts.new_model_folder(record.model_version)
     trained.save(folder / ENSEMBLE)
-    reference = freeze_reference(training_set.features, trained.columns, config.drift)
+    reference = freeze_reference(
+        training_set.features,
+        trained.columns,
+        config.drift,
+        sessions=training_set.rows.get_column(DECISION_SESSION),
+    )
     reference.save(folder / DRIFT_REFERENCE)
 
 

@@ -6,9 +6,6 @@ from pydantic import Field, model_validator
 
 from turbomode_assets.config.section import Section
 
-LONGEST_LOOK_BACK = 63
-"""Sessions before a bar that any allowed configuration screens it by."""
-
 Factor = Annotated[float, Field(gt=1)]
 """How many times one price is another, whichever is the larger."""
 Share = Annotated[float, Field(gt=0, lt=1)]
@@ -44,7 +41,7 @@ class CurationConfig(Section):
     A bar is compared with the median close of the `look_back_sessions` sessions before it.
     """
 
-    look_back_sessions: Annotated[int, Field(ge=5, le=LONGEST_LOOK_BACK)]
+    look_back_sessions: Annotated[int, Field(ge=5, le=63)]
     minimum_sessions: Annotated[int, Field(ge=2, le=20)]
     support_share: Annotated[float, Field(gt=0.5, le=1)]
     agreement: Factor

@@ -56,12 +56,19 @@ class EnsembleConfig(Section):
 
 
 class DriftConfig(Section):
-    """Population stability index of features against the champion's frozen reference."""
+    """How recent features are compared with the champion's frozen reference, and judged.
+
+    A feature exceeds above `limit_factor` times the largest value of its own reference windows; a
+    session alarms when `alarm_share` of the features do. `warn_psi` and `alert_psi` judge features
+    against a reference that does not know its windows.
+    """
 
     bins: Annotated[int, Field(ge=4, le=50)]
     window_sessions: Annotated[int, Field(ge=1, le=LONGEST_SEQUENCE)]
     warn_psi: Annotated[float, Field(gt=0)]
     alert_psi: Annotated[float, Field(gt=0)]
+    limit_factor: Annotated[float, Field(ge=1)]
+    alarm_share: Annotated[float, Field(gt=0, le=1)]
 
     @model_validator(mode="after")
     def _alert_is_above_warn(self) -> Self:

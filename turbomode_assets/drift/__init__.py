@@ -1,6 +1,22 @@
-"""Whether today's features still look like the ones that the champion was trained on."""
+"""Whether features, predictions and outcomes still look like what the champion was trained on."""
 
-from turbomode_assets.drift.reference import DriftReference, freeze_reference
+from turbomode_assets.drift.reference import DriftReference, WindowMaxima, freeze_reference
 from turbomode_assets.drift.stability import drift_by_session, population_stability
+from turbomode_assets.drift.statistics import (
+    kl_divergence,
+    ks_statistic,
+    population_stability_index,
+)
+from turbomode_assets.drift.verdict import drift_verdicts
 
-__all__ = ["DriftReference", "drift_by_session", "freeze_reference", "population_stability"]
+__all__ = [
+    "DriftReference",
+    "WindowMaxima",
+    "drift_by_session",
+    "drift_verdicts",
+    "freeze_reference",
+    "kl_divergence",
+    "ks_statistic",
+    "population_stability",
+    "population_stability_index",
+]

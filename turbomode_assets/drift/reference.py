@@ -4,7 +4,8 @@ The bins never move with current data: only against fixed bins is a shift a shif
 """
 
 import json
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -15,39 +16,46 @@ import polars as pl
 from numpy.typing import NDArray
 
 from turbomode_assets.config.training import DriftConfig
-from turbomode_assets.contracts.errors import (
-    ContractError,
-    InputError,
-    MissingDataError,
-    StoreError,
-    first_few,
+from turbomode_assets.contracts.errors import InputError, MissingDataError, StoreError, first_few
+from turbomode_assets.drift.bins import (
+    Counts,
+    FeatureReference,
+    bin_counts,
+    freeze_bins,
+    frozen_counts,
+    require_columns,
+    values_of,
+    window_counts,
 )
+from turbomode_assets.drift.statistics import STATISTICS, statistics_of
+
+Flags = NDArray[np.bool_]
+
+_WHERE = "training rows of the drift reference"
 
 
 @dataclass(frozen=True)
-class FeatureReference:
-    """Bins of one feature and how many training rows fell into each.
+class WindowMaxima:
+    """How far windows of the training rows themselves stood from all of them.
 
-    With edges e0 < e1 < ... the bins are (-inf, e0], (e0, e1], ..., (last, inf), and one more at
-    the end for missing values (null or NaN). `counts` has one entry for each, so two more than
-    `edges`.
+    `largest` maps each feature to the largest value of each statistic (psi, kl, ks) over every run
+    of `window_sessions` consecutive training sessions.
     """
 
-    edges: tuple[float, ...]
-    counts: tuple[int, ...]
-
-    def bins_of(self, values: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Bin of each value; NaN is missing."""
-        bins = np.searchsorted(np.asarray(self.edges), values, side="left")
-        return np.where(np.isnan(values), len(self.edges) + 1, bins).astype(np.int64)
+    window_sessions: int
+    largest: Mapping[str, Mapping[str, float]]
 
 
 @dataclass(frozen=True)
 class DriftReference:
-    """What the features looked like in training: `rows` rows, binned feature by feature."""
+    """What the features looked like in training: `rows` rows, binned feature by feature.
+
+    `maxima` is None where the sessions of the rows were not given.
+    """
 
     rows: int
     features: dict[str, FeatureReference]
+    maxima: WindowMaxima | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -60,18 +68,23 @@ class DriftReference:
 
     def save(self, path: Path) -> None:
         """Write the reference as JSON; numbers keep every digit."""
-        content = {
+        content: dict[str, Any] = {
             "rows": self.rows,
             "features": {
                 name: {"edges": feature.edges, "counts": feature.counts}
                 for name, feature in self.features.items()
             },
         }
+        if self.maxima is not None:
+            content["maxima"] = {
+                "window_sessions": self.maxima.window_sessions,
+                "largest": self.maxima.largest,
+            }
         path.write_text(json.dumps(content, allow_nan=False, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "DriftReference":
-        """Read what `save` wrote.
+        """Read what `save` wrote; a file without maxima is a reference without them.
 
         Raises:
             StoreError: the file cannot be read, or does not hold a reference.
@@ -82,7 +95,8 @@ class DriftReference:
                 name: FeatureReference(tuple(feature["edges"]), tuple(feature["counts"]))
                 for name, feature in content["features"].items()
             }
-            reference = cls(content["rows"], features)
+            maxima = WindowMaxima(**content["maxima"]) if "maxima" in content else None
+            reference = cls(content["rows"], features, maxima)
             reference._check()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
@@ -99,22 +113,41 @@ class DriftReference:
                 raise ValueError(f"the bins of {name} are not in order")
             if sum(feature.counts) != self.rows or self.rows <= 0:
                 raise ValueError(f"the counts of {name} do not add up to {self.rows} rows")
+        if self.maxima is None:
+            return
+        if list(self.maxima.largest) != self.columns or self.maxima.window_sessions < 1:
+            raise ValueError("the maxima are not those of the features")
+        for name, largest in self.maxima.largest.items():
+            finite = all(math.isfinite(value) and value >= 0 for value in largest.values())
+            if list(largest) != list(STATISTICS) or not finite:
+                raise ValueError(f"the maxima of {name} are not {', '.join(STATISTICS)}")
 
 
 def freeze_reference(
-    features: pl.DataFrame, columns: Sequence[str], config: DriftConfig
+    features: pl.DataFrame,
+    columns: Sequence[str],
+    config: DriftConfig,
+    *,
+    sessions: pl.Series | None = None,
 ) -> DriftReference:
-    """Bin the training rows of each feature at its `config.bins` quantiles.
+    """Bin the training rows of each feature at its `config.bins` quantiles (see `freeze_bins`).
 
-    Edges are observed values (the inverse of the empirical distribution function), so that without
-    ties every bin holds the same number of rows, give or take one. A value that more than one in
-    `config.bins` present rows hold (a constant, the 0 of a count) gets a bin of its own: a move
-    away from it shows on either side. Missing values (null or NaN) have their own bin and take no
-    part in the quantiles.
+    `sessions` is the session of each row. With it the reference also keeps, feature by feature,
+    the largest value of each statistic over its own windows: every run of `config.window_sessions`
+    consecutive sessions among those that rows belong to, each against all rows. Windows that reach
+    into a feature's warm-up, its leading sessions without a value, count only if there are no
+    others: missing values at the start would excuse any later move. The maxima say what a feature
+    does when nothing has changed, however slowly it moves; a p-value for independent rows cannot.
+    A window is part of what it is compared with, so few windows (a reference shorter than ten of
+    them or so) make the maxima small and later alarms frequent.
+
+    Columns may as well be probabilities or the codes of label classes: a class that more than one
+    row in `config.bins` belongs to has its own bin, rarer neighbours may share one.
 
     Raises:
-        InputError: no columns are named, or one is named twice.
-        MissingDataError: a column or every row is missing.
+        InputError: no columns are named, one is named twice or is text, or `sessions` has another
+            length than `features` or misses a value.
+        MissingDataError: a column or every row is missing, or fewer sessions than one window.
         ContractError: a value is infinite.
     """
     if not columns or len(set(columns)) != len(columns):
@@ -123,58 +156,62 @@ def freeze_reference(
             where="freeze_reference",
             fix="pass the columns of the training matrix",
         )
-    require_columns(features, columns, where="training rows of the drift reference")
+    require_columns(features, columns, where=_WHERE)
     if features.is_empty():
         raise MissingDataError(
             "no training rows to freeze",
-            where="training rows of the drift reference",
+            where=_WHERE,
             fix="materialize features for the training sessions",
         )
-    frozen = {name: _freeze(name, values_of(features, name), config.bins) for name in columns}
-    return DriftReference(features.height, frozen)
+    frozen = {
+        name: freeze_bins(name, values_of(features, name), config.bins, where=_WHERE)
+        for name in columns
+    }
+    maxima = None
+    if sessions is not None:
+        maxima = _window_maxima(frozen, features, sessions, config.window_sessions)
+    return DriftReference(features.height, frozen, maxima)
 
 
-def require_columns(features: pl.DataFrame, columns: Sequence[str], *, where: str) -> None:
-    """Refuse a frame without some of the features.
-
-    Raises:
-        MissingDataError: naming the absent columns.
-    """
-    absent = [name for name in columns if name not in features.columns]
-    if absent:
+def _window_maxima(
+    frozen: dict[str, FeatureReference],
+    features: pl.DataFrame,
+    sessions: pl.Series,
+    window_sessions: int,
+) -> WindowMaxima:
+    if len(sessions) != features.height or sessions.null_count():
+        raise InputError(
+            f"{len(sessions)} sessions, {sessions.null_count()} of them null, for "
+            f"{features.height} rows",
+            where="freeze_reference",
+            fix="pass the session of each training row",
+        )
+    known, positions = np.unique(sessions.to_numpy(), return_inverse=True)
+    if len(known) < window_sessions:
         raise MissingDataError(
-            f"features are missing: {first_few(absent)}",
-            where=where,
-            fix="materialize features with the feature set that the model was trained on",
+            f"{len(known)} training sessions are fewer than one window of {window_sessions}",
+            where=_WHERE,
+            fix="train on more sessions, or shorten drift.window_sessions",
         )
+    daily = bin_counts(frozen, features, positions.astype(np.int64), sessions=len(known))
+    measured = statistics_of(window_counts(daily, window_sessions), frozen_counts(frozen))
+    warm = _are_warm(frozen, daily, windows=len(known) - window_sessions + 1)
+    largest = {name: values.max(axis=0, where=warm, initial=0) for name, values in measured.items()}
+    return WindowMaxima(
+        window_sessions,
+        {
+            feature: {name: float(values[column]) for name, values in largest.items()}
+            for column, feature in enumerate(frozen)
+        },
+    )
 
 
-def values_of(features: pl.DataFrame, name: str) -> NDArray[np.float64]:
-    """Return one feature as float64, null as NaN."""
-    values: NDArray[Any] = features[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return values
-
-
-def _freeze(name: str, values: NDArray[np.float64], bins: int) -> FeatureReference:
-    present = values[~np.isnan(values)]
-    if infinite := int(np.isinf(present).sum()):
-        raise ContractError(
-            f"{infinite} values of {name} are infinite",
-            where="training rows of the drift reference",
-            fix="correct the feature: infinities never leave the engine",
-        )
-    edges = _quantile_edges(present, bins) if present.size else ()
-    empty = FeatureReference(edges, (0,) * (len(edges) + 2))
-    counts = np.bincount(empty.bins_of(values), minlength=len(edges) + 2)
-    return FeatureReference(edges, tuple(int(count) for count in counts))
-
-
-def _quantile_edges(present: NDArray[np.float64], bins: int) -> tuple[float, ...]:
-    ordered = np.sort(present)
-    # In whole numbers: i / bins * rows in floating point may land one row further on.
-    cuts = np.unique(ordered[-(-np.arange(1, bins + 1) * len(ordered) // bins) - 1])
-    # A run of more than rows / bins equal values cannot pass between two cuts.
-    times = np.searchsorted(ordered, cuts, "right") - np.searchsorted(ordered, cuts, "left")
-    frequent = cuts[times * bins > len(ordered)]
-    edges = [cuts[:-1], frequent, np.nextafter(frequent, -np.inf)]
-    return tuple(np.unique(np.concatenate(edges)).tolist())
+def _are_warm(frozen: dict[str, FeatureReference], daily: Counts, *, windows: int) -> Flags:
+    """Tell which windows [windows, features] begin after a feature's leading missing sessions."""
+    missing = [len(feature.counts) - 1 for feature in frozen.values()]
+    absent = daily[:, np.arange(len(frozen)), missing]
+    # Of a feature that is always missing argmax is 0: its windows count, each at distance 0.
+    first_present = (absent < daily.sum(axis=-1)).argmax(axis=0)
+    warm: Flags = np.arange(windows)[:, None] >= first_present
+    # One that appears too late for a whole window has nothing better than the windows it is in.
+    return warm | ~warm.any(axis=0)

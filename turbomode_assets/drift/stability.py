@@ -1,20 +1,40 @@
-"""The population stability index of recent features against the frozen reference."""
+"""The drift statistics of recent features against the frozen reference, feature by feature."""
 
 import datetime as dt
 from collections.abc import Sequence
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
 from turbomode_assets.config.training import DriftConfig
 from turbomode_assets.contracts.columns import SESSION
 from turbomode_assets.contracts.errors import InputError, MissingDataError, first_few
-from turbomode_assets.drift.reference import DriftReference, require_columns, values_of
+from turbomode_assets.drift.bins import (
+    Counts,
+    bin_counts,
+    frozen_counts,
+    require_columns,
+    window_counts,
+)
+from turbomode_assets.drift.reference import DriftReference
+from turbomode_assets.drift.statistics import statistics_of
+from turbomode_assets.drift.verdict import judge_features
 from turbomode_assets.sessions import SessionSpan
 
-SHARE_FLOOR = 1e-4
-"""A smaller share counts as this one, or an empty bin would make the index infinite."""
+DRIFT_COLUMNS = (
+    SESSION,
+    "feature",
+    "psi",
+    "expected_psi",
+    "kl",
+    "ks",
+    "psi_maximum",
+    "kl_maximum",
+    "ks_maximum",
+    "exceeds",
+    "verdict",
+    "rows",
+)
 
 _WHERE = "features of the drift window"
 
@@ -24,26 +44,25 @@ def population_stability(
 ) -> pl.DataFrame:
     """Compare all rows of `window` with the reference, feature by feature.
 
-    Formula: PSI = sum over bins of (a - e) ln(a / e), where a is a bin's share of the window's rows
-    and e its share of the training rows, each at least `SHARE_FLOOR`; 0 where both agree.
-    Source: Siddiqi (2006), Credit Risk Scorecards; a symmetrised Kullback-Leibler divergence.
+    psi, kl and ks are `population_stability_index`, `kl_divergence` and `ks_statistic` over the
+    reference's bins; psi_maximum, kl_maximum and ks_maximum are the largest values that windows of
+    the training rows had (null where the reference does not know them). What `exceeds` and
+    `verdict` make of the two: `judge_features`.
 
     `expected_psi` is what sampling alone produces: (k - 1)(1/n + 1/m) for k bins that training
     rows fell into, n training rows and m window rows (Yurdakul and Naranjo 2020, Journal of Risk
     Model Validation 14(4)). It assumes independent rows, which rows of one session or of
     overlapping feature windows are not: measured on 24 US stocks, 20 sessions of a 60-session
     average against its own training sessions had a median of 0.24, twelve times this number. So
-    it is a lower bound, reported and not subtracted: the verdict compares `psi` itself with
-    `config.warn_psi` and `config.alert_psi` (reached counts). Judge slow features of few symbols
-    by their history.
+    it is a lower bound, reported and not subtracted.
 
     Returns:
-        session (`as_of`), feature, psi, expected_psi, verdict (stable | warn | alert), rows;
-        features in the order of the reference.
+        session (`as_of`) and the other `DRIFT_COLUMNS`; features in the order of the reference.
 
     Raises:
         MissingDataError: the window has no rows or lacks features of the reference.
-        InputError: the window holds rows after `as_of`.
+        InputError: the window holds rows after `as_of`, or another number of sessions than the
+            windows of the reference's maxima.
     """
     require_columns(window, [SESSION, *reference.columns], where=_WHERE)
     if window.is_empty():
@@ -59,7 +78,15 @@ def population_stability(
             where=_WHERE,
             fix="pass rows up to the session that the drift is measured on",
         )
-    counts = _bin_counts(reference, window, np.zeros(window.height, dtype=np.int64), sessions=1)
+    found = window[SESSION].n_unique()
+    if reference.maxima is not None and found != reference.maxima.window_sessions:
+        raise InputError(
+            f"{found} sessions cannot be judged by windows of {reference.maxima.window_sessions}",
+            where=_WHERE,
+            fix="pass the rows of as many sessions as the reference's own windows have",
+        )
+    positions = np.zeros(window.height, dtype=np.int64)
+    counts = bin_counts(reference.features, window, positions, sessions=1)
     return _drift_frame(reference, [as_of], counts, config)
 
 
@@ -68,88 +95,58 @@ def drift_by_session(
 ) -> pl.DataFrame:
     """Measure `population_stability` on every session of `span`, over its trailing window.
 
-    The window of a session is that session and the `config.window_sessions - 1` before it, so
-    `features` must reach back that far; rows outside the windows are ignored. A session's rows are
-    counted once and shared by all windows that hold it, in integers: a range gives exactly what
-    its sessions give one by one.
+    The window of a session is that session and those before it, `window_sessions` in all: as many
+    as in the windows of the reference's maxima, which hold for no other length, and
+    `config.window_sessions` where it has none. `features` must reach back that far; rows outside
+    the windows are ignored. A session's rows are counted once and shared by all windows that hold
+    it, in integers: a range gives exactly what its sessions give one by one.
 
     Raises:
         MissingDataError: a session in a window has no rows at all, or features are missing.
     """
     require_columns(features, [SESSION, *reference.columns], where=_WHERE)
-    sessions = span.trailing(config.window_sessions - 1).sessions
+    maxima = reference.maxima
+    window_sessions = config.window_sessions if maxima is None else maxima.window_sessions
+    sessions = span.trailing(window_sessions - 1).sessions
     features = features.filter(pl.col(SESSION).is_between(sessions[0], sessions[-1]))
     found = set(features[SESSION].unique())
     if absent := [session for session in sessions if session not in found]:
         raise MissingDataError(
             f"sessions without a single row: {first_few(absent)}",
-            where=f"{_WHERE} ({config.window_sessions} sessions up to each of {span})",
+            where=f"{_WHERE} ({window_sessions} sessions up to each of {span})",
             fix="materialize features for them",
         )
     known = np.asarray(sessions, dtype="datetime64[D]")
     positions = np.searchsorted(known, features[SESSION].to_numpy().astype("datetime64[D]"))
-    daily = _bin_counts(reference, features, positions, sessions=len(sessions))
-    windows = np.lib.stride_tricks.sliding_window_view(daily, config.window_sessions, axis=0)
-    return _drift_frame(reference, span.sessions, windows.sum(axis=-1), config)
-
-
-def _bin_counts(
-    reference: DriftReference,
-    features: pl.DataFrame,
-    positions: NDArray[np.int64],
-    *,
-    sessions: int,
-) -> NDArray[np.int64]:
-    """Rows by session, feature and bin: [sessions, features, bins], unused bins 0."""
-    bins = max(len(feature.counts) for feature in reference.features.values())
-    counts = np.empty((sessions, len(reference.features), bins), dtype=np.int64)
-    for column, (name, feature) in enumerate(reference.features.items()):
-        cells = positions * bins + feature.bins_of(values_of(features, name))
-        counts[:, column] = np.bincount(cells, minlength=sessions * bins).reshape(sessions, bins)
-    return counts
+    daily = bin_counts(reference.features, features, positions, sessions=len(sessions))
+    return _drift_frame(reference, span.sessions, window_counts(daily, window_sessions), config)
 
 
 def _drift_frame(
-    reference: DriftReference,
-    sessions: Sequence[dt.date],
-    counts: NDArray[np.int64],
-    config: DriftConfig,
+    reference: DriftReference, sessions: Sequence[dt.date], counts: Counts, config: DriftConfig
 ) -> pl.DataFrame:
-    expected = np.zeros(counts.shape[1:])
-    for column, name in enumerate(reference.columns):
-        shares = reference.expected_shares(name)
-        expected[column, : len(shares)] = shares
+    expected = frozen_counts(reference.features)
     used_bins = (expected > 0).sum(axis=-1)
     rows = counts[:, 0].sum(axis=-1)
-    # Session by session, so that a sum never depends on how many sessions stand beside it.
-    psi = np.stack([_psi(day / total, expected) for day, total in zip(counts, rows, strict=True)])
     sampling = (used_bins - 1) * (1 / reference.rows + 1 / rows[:, None])
+    measured = statistics_of(counts, expected)
     features = len(reference.features)
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             SESSION: pl.Series(np.repeat(np.asarray(sessions, "datetime64[D]"), features)),
             "feature": reference.columns * len(sessions),
-            "psi": psi.ravel(),
+            **{name: values.ravel() for name, values in measured.items()},
+            **{f"{name}_maximum": _maximum(reference, name) * len(sessions) for name in measured},
             "expected_psi": sampling.ravel(),
             "rows": np.repeat(rows, features),
-        }
-    ).select(
-        SESSION,
-        "feature",
-        "psi",
-        "expected_psi",
-        pl.when(pl.col("psi") >= config.alert_psi)
-        .then(pl.lit("alert"))
-        .when(pl.col("psi") >= config.warn_psi)
-        .then(pl.lit("warn"))
-        .otherwise(pl.lit("stable"))
-        .alias("verdict"),
-        "rows",
+        },
+        schema_overrides={f"{name}_maximum": pl.Float64 for name in measured},
     )
+    return judge_features(frame, config).select(DRIFT_COLUMNS)
 
 
-def _psi(actual: NDArray[np.float64], expected: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Index of each feature from shares [features, bins]; bins empty in both add nothing."""
-    a, e = np.maximum(actual, SHARE_FLOOR), np.maximum(expected, SHARE_FLOOR)
-    index: NDArray[np.float64] = ((a - e) * np.log(a / e)).sum(axis=-1)
-    return index
+def _maximum(reference: DriftReference, statistic: str) -> list[float | None]:
+    """Return the reference's own maximum of a statistic for each feature, or nulls."""
+    if reference.maxima is None:
+        return [None] * len(reference.features)
+    return [reference.maxima.largest[feature][statistic] for feature in reference.columns]

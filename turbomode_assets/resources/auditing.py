@@ -1,14 +1,15 @@
 """The audit: what should exist against what does, cell by cell, for the ledger.
 
 Looked at are the sessions that were asked for and whatever changed since the last audit. Nothing is
-written here: each batch goes to the master writer, and once it is stored the holes it shows are
-queued.
+written here: each batch goes to the master writer. The holes it shows are queued before: an audit
+that breaks off in between finds them again, one that breaks off after would not.
 """
 
 import datetime as dt
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,11 +21,15 @@ from turbomode_assets.contracts.tables import AUDITS, DATA_QUALITY_LOG, PARTITIO
 from turbomode_assets.curation import find_defects
 from turbomode_assets.resources.audit_scope import Known, sessions_to_audit
 from turbomode_assets.resources.fetched import Batch
+from turbomode_assets.resources.heartbeat import heartbeat
 from turbomode_assets.resources.ingestion import IngestionTools
 from turbomode_assets.sessions import SessionSpan, last_closed_session, session_opens
 from turbomode_assets.stores.operations import NewWork
 
 CALLER = "audit"
+LEASE = "audit"
+POLL_SECONDS = 1.0
+"""How often an audit that waits for another looks whether that is over."""
 SESSIONS_PER_BATCH = {"1d": 252, "1h": 63, "1m": 5}
 """A year of days, a quarter of hours, a week of minutes."""
 LIQUIDITY_SESSIONS = 21
@@ -47,14 +52,33 @@ class AuditRun:
 
     def __iter__(self) -> Iterator[Batch]:
         """Judge, and hand over what was found."""
+        with self._alone():
+            yield from self._audit()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Wait for an audit under way: of two at once, the later would not see what one missed."""
+        operations, owner = self.tools.operations, self.tools.owner
+        seconds = self.tools.fetch.lease_seconds
+        while not operations.try_lease(LEASE, owner, seconds):
+            self.say("another audit is under way; waiting for it")
+            self.tools.sleep(POLL_SECONDS)
+        with heartbeat(lambda: operations.renew([LEASE], owner, seconds), seconds):
+            try:
+                yield
+            finally:
+                operations.release([LEASE], owner)
+
+    def _audit(self) -> Iterator[Batch]:
         began, known = self.tools.now(), Known.read(self.tools)
         stretches, late_actions = sessions_to_audit(self.tools, known, self.span)
+        yield from self._given_up()
         for timeframe in self.tools.fetch.timeframes:
             for stretch in stretches:
                 for piece in _cut(stretch, SESSIONS_PER_BATCH[timeframe]):
                     batch, news = self._judge(known, timeframe, piece, began)
-                    yield batch
                     self._queue_holes(known, batch, news)
+                    yield batch
         whole = SessionSpan(stretches[0].first, stretches[-1].last)
         entry = self._entry(known, whole, began)
         yield Batch(PARTITION_STATUS.empty(), whole, [], [], late_actions, audit=entry)
@@ -64,6 +88,19 @@ class AuditRun:
         counts = {f"cells_{verdict.lower()}": self._verdicts[verdict] for verdict in VERDICTS}
         more = {"cells_changed": self._changed, "stretches_queued": self._queued}
         return {**counts, **more, **self.describe()}
+
+    def _given_up(self) -> Iterator[Batch]:
+        """Take timeframes out of the ledger that are fetched no more."""
+        master = self.tools.master
+        ledger = master.stored_span("partition_status")
+        if ledger is None:
+            return
+        stored = master.count("partition_status", "timeframe", span=ledger)
+        for timeframe in sorted(set(stored) - set(self.tools.fetch.timeframes)):
+            rows = self._stored(ledger, timeframe)
+            symbols = rows["symbol"].unique().sort().to_list()
+            noticed = DATA_QUALITY_LOG.empty()
+            yield Batch(rows.clear(), ledger, symbols, [timeframe], noticed, "partition_status")
 
     def _judge(
         self, known: Known, timeframe: str, span: SessionSpan, began: dt.datetime
@@ -101,8 +138,9 @@ class AuditRun:
         damaged = corrupted(candles.filter(pl.col("session") >= span.first))
         if timeframe != "1d" or candles.is_empty():
             return damaged
+        # A candle of a symbol that is not listed any more is no bar: the grid shows it as unexpected.
         defects = find_defects(
-            candles,
+            candles.join(known.instruments, on="symbol", how="semi", maintain_order="left"),
             known.instruments,
             known.splits,
             known.dividends,
@@ -126,6 +164,8 @@ class AuditRun:
         """
         empty = batch.rows.filter(pl.col("actual_rows") == 0)
         holes = pl.concat([empty, news.filter(pl.col("actual_rows") > 0)])
+        if holes.is_empty():
+            return
         rules = self.tools.data_quality.backfill
         newest = SessionSpan(batch.span.last, batch.span.last).trailing(LIQUIDITY_SESSIONS - 1)
         daily = known.candles(newest, "1d")

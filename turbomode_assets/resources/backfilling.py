@@ -85,8 +85,12 @@ def newest_window(
     due = tools.operations.due(MOST_ITEMS, span=within, timeframes=list(tools.fetch.timeframes))
     if due.is_empty():
         return None
-    first, last = due.row(0, named=True)["first_session"], due.row(0, named=True)["last_session"]
-    return SessionSpan(min(first, offset_session(last, 1 - width)), last)
+    most_urgent = due.row(0, named=True)
+    last = most_urgent["last_session"]
+    begin = offset_session(last, 1 - width)
+    if within is not None:
+        begin = max(begin, within.first)
+    return SessionSpan(min(most_urgent["first_session"], begin), last)
 
 
 def budget_pressure(tools: IngestionTools) -> float:

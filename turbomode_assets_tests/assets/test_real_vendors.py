@@ -102,7 +102,8 @@ def test_two_vendors_fill_all_eight_tables_and_are_not_asked_again(settings, gat
     assert run_assets(settings, INGESTION, WEEK).success
     assert (len(gateway.requests), len(yahoo.requests)) == asked
     for name, rows in tables.items():
-        assert table(settings, name).equals(rows), name
+        if name != "audits":  # it says of each run what it looked at
+            assert table(settings, name).equals(rows), name
 
 
 def test_a_symbol_added_to_the_universe_is_fetched_by_the_same_command(settings, gateway, tmp_path):

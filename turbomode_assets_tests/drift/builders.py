@@ -8,7 +8,9 @@ import polars as pl
 from turbomode_assets.config.training import DriftConfig
 from turbomode_assets.sessions import SessionSpan
 
-CONFIG = DriftConfig(bins=4, window_sessions=5, warn_psi=0.1, alert_psi=0.25)
+CONFIG = DriftConfig(
+    bins=4, window_sessions=5, warn_psi=0.1, alert_psi=0.25, limit_factor=1.25, alarm_share=0.05
+)
 
 
 def column(values, name="x") -> pl.DataFrame:

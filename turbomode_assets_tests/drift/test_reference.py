@@ -1,4 +1,6 @@
+import datetime as dt
 import json
+import math
 
 import numpy as np
 import polars as pl
@@ -13,6 +15,7 @@ from turbomode_assets.contracts.errors import (
     StoreError,
 )
 from turbomode_assets.drift import DriftReference, freeze_reference
+from turbomode_assets.sessions import SessionSpan
 from turbomode_assets_tests.drift.builders import CONFIG, FEATURES, column, panel
 
 
@@ -92,6 +95,121 @@ def test_the_order_of_the_rows_does_not_matter():
     assert freeze_reference(features, FEATURES, CONFIG) == freeze_reference(
         shuffled, FEATURES, CONFIG
     )
+
+
+def with_maxima():
+    features = panel("2024-01-02", "2024-02-29")
+    return freeze_reference(features, FEATURES, CONFIG, sessions=features["session"])
+
+
+def test_the_maxima_are_the_largest_distances_of_windows_from_all_training_rows():
+    # Two rows a session, windows of 5: sessions 0-4 hold 1 and 2 only, sessions 1-5 two rows more.
+    days = SessionSpan(dt.date(2024, 1, 2), dt.date(2024, 1, 9)).sessions
+    values = [1, 2] * 5 + [3, 4]
+    sessions = pl.Series("session", [day for day in days for _ in range(2)])
+    reference = freeze_reference(column(values), ["x"], CONFIG, sessions=sessions)
+    assert reference.features["x"].edges == (math.nextafter(1, 0), 1, math.nextafter(2, 0), 2)
+    assert reference.features["x"].counts == (0, 5, 0, 5, 2, 0)
+    first, lost = 0.5 - 5 / 12, 1 / 6
+    psi = 2 * first * math.log(0.5 / (5 / 12)) + (lost - 1e-4) * math.log(lost / 1e-4)
+    # The second window has shares 0.4, 0.4 and 0.2: nearer.
+    assert reference.maxima.window_sessions == 5
+    assert reference.maxima.largest["x"]["psi"] == pytest.approx(psi, rel=1e-12)
+    assert reference.maxima.largest["x"]["ks"] == pytest.approx(1 / 6, rel=1e-12)
+
+
+def test_the_order_of_the_rows_does_not_matter_to_the_maxima():
+    features = panel("2024-01-02", "2024-02-29").sample(fraction=1, shuffle=True, seed=3)
+    assert with_maxima() == freeze_reference(
+        features, FEATURES, CONFIG, sessions=features["session"]
+    )
+
+
+def test_a_constant_has_maxima_of_zero():
+    assert set(with_maxima().maxima.largest["constant"].values()) == {0.0}
+
+
+def test_the_warm_up_of_a_feature_does_not_widen_its_maxima():
+    features = panel("2024-01-02", "2024-04-30")
+    late = features.with_columns(
+        pl.when(pl.col("session") >= dt.date(2024, 2, 1)).then(pl.col("noise")).alias("noise")
+    )
+
+    def largest(rows):
+        reference = freeze_reference(rows, FEATURES, CONFIG, sessions=rows["session"])
+        return reference.maxima.largest
+
+    assert largest(late)["counts"] == largest(features)["counts"]
+    # The warm-up is a fourth of all rows; a window wholly in it would be 3/4 away in ks.
+    assert largest(late)["noise"]["ks"] < 0.4
+
+
+def test_a_feature_that_appears_in_the_last_session_is_measured_by_what_there_is():
+    days = SessionSpan(dt.date(2024, 1, 2), dt.date(2024, 1, 9)).sessions
+    reference = freeze_reference(
+        column([None] * 5 + [1.0]), ["x"], CONFIG, sessions=pl.Series("session", days)
+    )
+    assert reference.maxima.largest["x"]["ks"] == pytest.approx(1 / 6)
+
+
+def test_without_sessions_there_are_no_maxima():
+    features = panel("2024-01-02", "2024-02-29")
+    assert freeze_reference(features, FEATURES, CONFIG).maxima is None
+
+
+def test_fewer_sessions_than_a_window_are_refused():
+    features = panel("2024-01-02", "2024-01-05")
+    with pytest.raises(MissingDataError, match="4 training sessions are fewer than one window of"):
+        freeze_reference(features, FEATURES, CONFIG, sessions=features["session"])
+
+
+@pytest.mark.parametrize("sessions", [[], [None]])
+def test_every_row_needs_its_session(sessions):
+    with pytest.raises(InputError, match="the session of each training row"):
+        freeze_reference(
+            column([1.0]), ["x"], CONFIG, sessions=pl.Series("s", sessions, dtype=pl.Date)
+        )
+
+
+def test_text_is_refused_by_name():
+    with pytest.raises(InputError, match="label is text"):
+        freeze_reference(pl.DataFrame({"label": ["BUY"]}), ["label"], CONFIG)
+
+
+def test_maxima_survive_saving_to_the_last_digit(tmp_path):
+    with_maxima().save(tmp_path / "x.json")
+    assert DriftReference.load(tmp_path / "x.json") == with_maxima()
+
+
+def test_a_file_from_before_there_were_maxima_is_a_reference_without_them(tmp_path):
+    path = tmp_path / "drift_reference.json"
+    older = {"rows": 3, "features": {"x": {"edges": [1.0, 2.0], "counts": [1, 1, 1, 0]}}}
+    path.write_text(json.dumps(older))
+    loaded = DriftReference.load(path)
+    assert loaded.maxima is None
+    assert loaded.features["x"].counts == (1, 1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda maxima: maxima.pop("window_sessions"),
+        lambda maxima: maxima.update(window_sessions=0),
+        lambda maxima: maxima["largest"].pop("noise"),
+        lambda maxima: maxima["largest"]["noise"].pop("kl"),
+        lambda maxima: maxima["largest"]["noise"].update(psi=-0.1),
+        lambda maxima: maxima["largest"]["noise"].update(psi="0.1"),
+        lambda maxima: maxima.update(strange=1),
+    ],
+)
+def test_damaged_maxima_are_refused(tmp_path, damage):
+    path = tmp_path / "drift_reference.json"
+    with_maxima().save(path)
+    content = json.loads(path.read_text())
+    damage(content["maxima"])
+    path.write_text(json.dumps(content))
+    with pytest.raises(StoreError, match="no drift reference can be read"):
+        DriftReference.load(path)
 
 
 def test_saved_and_loaded_it_is_the_same_to_the_last_digit(tmp_path):

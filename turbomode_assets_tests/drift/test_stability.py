@@ -8,9 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from turbomode_assets.config.training import DriftConfig
 from turbomode_assets.contracts.errors import InputError, MissingDataError
-from turbomode_assets.drift import drift_by_session, freeze_reference, population_stability
+from turbomode_assets.drift import (
+    drift_by_session,
+    drift_verdicts,
+    freeze_reference,
+    population_stability,
+)
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets_tests.builders import real_data_folder
 from turbomode_assets_tests.drift.builders import CONFIG, FEATURES, column, panel, window
@@ -30,6 +34,12 @@ def test_the_same_distribution_has_an_index_of_zero():
         "feature": "x",
         "psi": 0.0,
         "expected_psi": 3 * (1 / 8 + 1 / 24),
+        "kl": 0.0,
+        "ks": 0.0,
+        "psi_maximum": None,
+        "kl_maximum": None,
+        "ks_maximum": None,
+        "exceeds": False,
         "verdict": "stable",
         "rows": 24,
     }
@@ -70,7 +80,7 @@ def test_the_verdict_changes_where_the_index_reaches_the_threshold():
         (index, index * 2, "warn"),
         (math.nextafter(index, 1), 1.0, "stable"),
     ]:
-        config = DriftConfig(bins=4, window_sessions=5, warn_psi=warn, alert_psi=alert)
+        config = CONFIG.model_copy(update={"warn_psi": warn, "alert_psi": alert})
         assert stability(EIGHT, [1, 1, 2, 2, 3, 4, 5, 8], config)["verdict"] == verdict
 
 
@@ -83,7 +93,7 @@ def test_the_expected_index_counts_only_bins_that_training_rows_fell_into():
 
 def test_the_expected_index_is_the_mean_index_of_independent_samples():
     rng = np.random.default_rng(11)
-    config = DriftConfig(bins=10, window_sessions=5, warn_psi=0.1, alert_psi=0.25)
+    config = CONFIG.model_copy(update={"bins": 10})
     training = pl.DataFrame(rng.normal(size=(4000, 200)), schema=[f"f{i}" for i in range(200)])
     recent = pl.DataFrame(rng.normal(size=(1000, 200)), schema=training.schema).with_columns(
         pl.lit(MONDAY).alias("session")
@@ -124,7 +134,8 @@ def spans():
 def measured_panel():
     features = panel("2024-01-02", "2024-06-28")
     training = features.filter(pl.col("session") < dt.date(2024, 4, 1))
-    return freeze_reference(training, FEATURES, CONFIG), features
+    reference = freeze_reference(training, FEATURES, CONFIG, sessions=training["session"])
+    return reference, features
 
 
 def test_a_range_equals_its_sessions_one_by_one_exactly():
@@ -173,8 +184,9 @@ def test_rows_come_by_session_and_then_in_the_order_of_the_reference():
     assert whole.schema == {
         "session": pl.Date(),
         "feature": pl.String(),
-        "psi": pl.Float64(),
-        "expected_psi": pl.Float64(),
+        **dict.fromkeys(["psi", "expected_psi", "kl", "ks"], pl.Float64()),
+        **dict.fromkeys(["psi_maximum", "kl_maximum", "ks_maximum"], pl.Float64()),
+        "exceeds": pl.Boolean(),
         "verdict": pl.String(),
         "rows": pl.Int64(),
     }
@@ -230,7 +242,7 @@ def test_an_empty_window_is_refused():
 
 @pytest.mark.real_data
 def test_the_volatility_of_october_2008_is_an_alert_against_the_calm_before():
-    config = DriftConfig(bins=10, window_sessions=20, warn_psi=0.1, alert_psi=0.25)
+    config = CONFIG.model_copy(update={"bins": 10, "window_sessions": 20})
     returns = pl.col("close").log().diff().over("symbol")
     features = (
         pl.read_parquet(real_data_folder() / "daily.parquet")
@@ -244,7 +256,9 @@ def test_the_volatility_of_october_2008_is_an_alert_against_the_calm_before():
         )
     )
     calm = features.filter(pl.col("session") < dt.date(2007, 6, 1))
-    reference = freeze_reference(calm, ["volatility", "close_to_high"], config)
+    reference = freeze_reference(
+        calm, ["volatility", "close_to_high"], config, sessions=calm["session"]
+    )
     months = SessionSpan(dt.date(2006, 6, 1), dt.date(2008, 12, 31))
     drift = drift_by_session(reference, features, months, config)
     volatility = drift.filter(feature="volatility")
@@ -252,3 +266,33 @@ def test_the_volatility_of_october_2008_is_an_alert_against_the_calm_before():
     assert set(crisis["verdict"]) == {"alert"}
     assert crisis["psi"].max() > 4
     assert crisis["rows"].min() > 20 * 75
+    sessions = drift_verdicts(drift, config)
+    assert sessions.filter(pl.col("session") >= dt.date(2008, 9, 30))["retrain"].all()
+    assert not sessions.filter(pl.col("session") < calm["session"].max())["retrain"].any()
+
+
+def test_a_window_of_the_training_rows_is_at_most_at_its_maximum_and_one_is_there():
+    reference, features = measured_panel()
+    first = offset_session(dt.date(2024, 1, 2), CONFIG.window_sessions - 1)
+    drift = drift_by_session(reference, features, SessionSpan(first, dt.date(2024, 3, 28)), CONFIG)
+    for name in ("psi", "kl", "ks"):
+        reached = drift.group_by("feature").agg(pl.col(name, f"{name}_maximum").max())
+        assert reached[name].equals(reached[f"{name}_maximum"], check_names=False)
+    assert set(drift["verdict"]) == {"stable"}
+
+
+def test_the_window_is_as_long_as_those_of_the_maxima_whatever_is_configured_later():
+    reference, features = measured_panel()
+    later = CONFIG.model_copy(update={"window_sessions": 9})
+    assert_frame_equal(
+        drift_by_session(reference, features, spans(), later),
+        drift_by_session(reference, features, spans(), CONFIG),
+        check_exact=True,
+    )
+
+
+def test_a_window_of_another_length_than_those_of_the_maxima_is_refused():
+    reference, features = measured_panel()
+    one = features.filter(pl.col("session") == spans().last)
+    with pytest.raises(InputError, match="1 sessions cannot be judged by windows of 5"):
+        population_stability(reference, one, CONFIG, as_of=spans().last)

@@ -36,8 +36,8 @@ LIBRARIES = [
 ]
 PATIENCE_SECONDS = 180
 KILLED = -signal.SIGKILL
-STAMPS = ("ingested_at", "knowledge_ts")
-"""When something arrived: of another run, another time."""
+STAMPS = ("ingested_at", "knowledge_ts", "checked_at", "store_version")
+"""When something arrived or was found: of another run, another time."""
 
 
 class Platform:

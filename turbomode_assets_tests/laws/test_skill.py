@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from turbomode_assets.config.loader import load_training_config
+from turbomode_assets.config.loader import load_data_quality_config, load_training_config
 from turbomode_assets.config.vendors import SimulatedConfig
 from turbomode_assets.curation import adjust_forward, curate
 from turbomode_assets.ensemble import assemble_training_set, train_ensemble
@@ -43,7 +43,9 @@ def out_of_sample_auc(edge: float, seed: int, configs: Path) -> float:
     universe, _ = fetch_universe(vendors, NOW)
     candles = delivered(vendors, universe, SIX_YEARS, ingested_at=NOW)
     splits, dividends = fetch_corporate_actions(asking(vendors), universe, SIX_YEARS).tables
-    bars, _ = curate(candles, universe, splits)
+    bars, _ = curate(
+        candles, universe, splits, dividends, load_data_quality_config(configs).curation
+    )
     adjusted = adjust_forward(bars, splits, dividends)
     config = load_training_config(configs)
     training_set = assemble_training_set(

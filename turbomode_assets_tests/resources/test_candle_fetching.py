@@ -258,11 +258,11 @@ def test_all_seventeen_timeframes_follow_from_the_three_that_are_fetched(tmp_pat
 
 
 def test_nights_leave_the_rows_that_a_range_leaves(tmp_path):
-    month = SessionSpan(MONDAY, dt.date(2020, 4, 3))
+    weeks = SessionSpan(MONDAY, dt.date(2020, 3, 13))
     timeframes = {"timeframes": ["1h", "1d"]}
     whole, nightly = Desk(tmp_path / "whole", **timeframes), Desk(tmp_path / "nights", **timeframes)
-    whole.run(month)
-    for session in month.sessions:
+    whole.run(weeks)
+    for session in weeks.sessions:
         nightly.run(night(session))
     stamps = ["ingested_at"]
     rows = [
