@@ -24,6 +24,7 @@ from turbomode_assets.contracts.errors import TurbomodeError
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import MasterReader, ModelMemory
+from turbomode_assets.stores.memory_schema import MEMORY_VERSION
 from turbomode_assets_tests.builders import REPOSITORY, run_assets, write_configs
 from turbomode_assets_tests.conftest import INGESTION
 
@@ -414,7 +415,7 @@ def test_a_table_of_a_newer_layout_is_neither_read_nor_written(settings, asset):
 def newer_memory(settings):
     memory = ModelMemory(settings.memory_path, settings.tenant_name)
     with memory.transaction() as connection:
-        connection.execute("UPDATE memory_schema SET version = 2")
+        connection.execute("UPDATE memory_schema SET version = ?", [MEMORY_VERSION + 1])
 
 
 def test_a_model_memory_of_a_newer_schema_is_left_alone(settings):
@@ -422,7 +423,7 @@ def test_a_model_memory_of_a_newer_schema_is_left_alone(settings):
     before = contents(settings)
     run = run_assets(settings, ["ensemble"], WEEK, raise_on_error=False)
     explained = (
-        "model memory has schema version 2; this program knows 1",
+        f"schema version {MEMORY_VERSION + 1}; this program knows {MEMORY_VERSION}",
         "turbomode.duckdb",
         "upgrade turbomode_assets",
     )

@@ -194,9 +194,12 @@ def _sessions_of_events(
     rules = tools.data_quality.curation
     splits = _differing(then.splits, known.splits, ["symbol", "session", "ex_date", "ratio"])
     # An event decides which of the symbol's later dividends are believed.
-    cash = (usable_dividends(each, rules)[0] for each in (then.dividends, known.dividends))
     value = ["symbol", "session", "ex_date", "amount", "previous_close"]
-    dividends = _differing(*cash, value)
+    dividends = _differing(
+        usable_dividends(then.dividends, rules)[0],
+        usable_dividends(known.dividends, rules)[0],
+        value,
+    )
     sessions = {*splits["session"], *dividends["session"]}
     return _with_screened_after(tools, sessions) | _restated(known, splits, ledger)
 

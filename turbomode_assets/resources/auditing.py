@@ -16,6 +16,7 @@ from typing import Any
 import polars as pl
 
 from turbomode_assets.completeness import corrupted, expected_grid, judge, plan_backfill
+from turbomode_assets.completeness.reasons import CHECKSUM_MISMATCH
 from turbomode_assets.contracts.quality_log import LATE_CANDLES, log_rows
 from turbomode_assets.contracts.tables import AUDITS, DATA_QUALITY_LOG, PARTITION_STATUS, VERDICTS
 from turbomode_assets.curation import find_defects
@@ -23,7 +24,12 @@ from turbomode_assets.resources.audit_scope import Known, sessions_to_audit
 from turbomode_assets.resources.fetched import Batch
 from turbomode_assets.resources.heartbeat import heartbeat
 from turbomode_assets.resources.ingestion import IngestionTools
-from turbomode_assets.sessions import SessionSpan, last_closed_session, session_opens
+from turbomode_assets.sessions import (
+    SessionSpan,
+    last_closed_session,
+    offset_session,
+    session_opens,
+)
 from turbomode_assets.stores.operations import NewWork
 
 CALLER = "audit"
@@ -109,8 +115,9 @@ class AuditRun:
         rules = self.tools.data_quality
         look_back = rules.curation.look_back_sessions if timeframe == "1d" else 0
         candles = known.candles(span.trailing(look_back), timeframe)
+        grid = expected_grid(known.instruments, span, [timeframe], rules.ledger)
         rows = judge(
-            expected_grid(known.instruments, span, [timeframe], rules.ledger),
+            _with_all_calendars(grid, known.instruments, span, timeframe),
             candles.filter(pl.col("session") >= span.first),
             self._defects(known, candles, span, timeframe),
             known.log(span, timeframe),
@@ -119,7 +126,7 @@ class AuditRun:
             config=rules.ledger,
             store_version=known.versions.get("candles", 0),
             checked_at=began,
-        )
+        ).filter(pl.col("session") >= span.first)
         stored = self._stored(span, timeframe)
         rows = _with_earlier_findings(rows, stored)
         changed = rows.join(stored, on=[*_CELL, *_SAID], how="anti", nulls_equal=True)
@@ -135,10 +142,10 @@ class AuditRun:
         self, known: Known, candles: pl.DataFrame, span: SessionSpan, timeframe: str
     ) -> pl.DataFrame:
         """What curation makes of the candles (it reads daily ones only), and damaged ones."""
-        damaged = corrupted(candles.filter(pl.col("session") >= span.first))
+        damaged = corrupted(self._to_be_digested(candles, span, timeframe))
         if timeframe != "1d" or candles.is_empty():
             return damaged
-        # A candle of a symbol that is not listed any more is no bar: the grid shows it as unexpected.
+        # Candles of a symbol that nobody knows any more make no bar; the ledger calls them so.
         defects = find_defects(
             candles.join(known.instruments, on="symbol", how="semi", maintain_order="left"),
             known.instruments,
@@ -148,6 +155,22 @@ class AuditRun:
             since=span.first,
         )
         return pl.concat([damaged, defects])
+
+    def _to_be_digested(
+        self, candles: pl.DataFrame, span: SessionSpan, timeframe: str
+    ) -> pl.DataFrame:
+        """Candles whose digests are made anew: some microseconds each.
+
+        In a run that is longer than a sweep only those that were damaged before; the sweep comes to
+        all of them in its time.
+        """
+        inside = candles.filter(pl.col("session") >= span.first)
+        if len(self.span.sessions) <= self.tools.data_quality.backfill.sweep_sessions:
+            return inside
+        damaged = self._stored(span, timeframe).filter(
+            pl.col("reasons").str.split(",").list.contains(CHECKSUM_MISMATCH)
+        )
+        return inside.join(damaged, on=_CELL, how="semi", maintain_order="left")
 
     def _stored(self, span: SessionSpan, timeframe: str) -> pl.DataFrame:
         master = self.tools.master
@@ -229,6 +252,25 @@ def _late_candles(stored: pl.DataFrame, rows: pl.DataFrame, now: dt.datetime) ->
             knowledge_ts=pl.lit(now),
         )
     )
+
+
+def _with_all_calendars(
+    grid: pl.DataFrame, instruments: pl.DataFrame, span: SessionSpan, timeframe: str
+) -> pl.DataFrame:
+    """Add a cell before the span for each symbol that is not listed in it.
+
+    `judge` knows calendars from the grid, and takes others to be those of the exchange: candles of
+    a delisted coin would be judged by how much of its listing lies in the same batch.
+    """
+    absent = instruments.join(grid, on="symbol", how="anti").select(
+        "symbol",
+        "calendar",
+        timeframe=pl.lit(timeframe),
+        session=pl.lit(offset_session(span.first, -1)),
+        expected_rows=pl.lit(0, dtype=grid.schema["expected_rows"]),
+        due_at=pl.lit(None, dtype=grid.schema["due_at"]),
+    )
+    return pl.concat([grid, absent])
 
 
 def _cut(span: SessionSpan, length: int) -> Iterator[SessionSpan]:

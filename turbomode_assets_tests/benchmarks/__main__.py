@@ -1,6 +1,7 @@
 """Every benchmark that needs nothing but this package, one after the other."""
 
 from turbomode_assets_tests.benchmarks import (
+    audit,
     feature_store,
     features,
     ingestion,
@@ -16,3 +17,4 @@ if __name__ == "__main__":
     ingestion.main()
     pictures.main()
     ledger.main()
+    audit.main()

@@ -153,7 +153,7 @@ def test_a_backfill_that_dies_at_every_stage_loses_doubles_and_tears_nothing(
 @pytest.mark.parametrize(
     ("table", "moment"),
     [
-        ("features", between_data_and_log),
+        pytest.param("features", between_data_and_log, marks=pytest.mark.slow),
         pytest.param("features", just_committed, marks=pytest.mark.slow),
         pytest.param("candles", between_data_and_log, marks=pytest.mark.slow),
     ],
@@ -196,6 +196,7 @@ def memory_of(platform):
     return {table: platform.memory(table) for table in MEMORY_TABLES}
 
 
+@pytest.mark.slow
 def test_nights_that_die_within_a_transaction_of_model_memory_leave_it_whole(market, tmp_path):
     nights = SessionSpan(NIGHT, offset_session(NIGHT, 2))
     run_assets(market, ASSETS, nights)
