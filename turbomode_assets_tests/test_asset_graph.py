@@ -97,7 +97,7 @@ def test_every_asset_says_what_it_is_and_whose(definitions):
 def test_every_asset_of_sessions_runs_a_range_at_once(definitions):
     partitioned = {n: node for n, node in assets_of(definitions).items() if node.is_partitioned}
     snapshots = {"symbol_metadata", "sector_mappings", "splits", "dividends"}
-    snapshots |= {"fundamentals", "db_metadata"}
+    snapshots |= {"fundamentals", "db_metadata", "completeness"}
     assert set(assets_of(definitions)) - set(partitioned) == snapshots
     for name, node in partitioned.items():
         assert node.partitions_def == SESSIONS, name

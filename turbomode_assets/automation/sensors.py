@@ -146,38 +146,39 @@ def revisions_sensor(config: SensorConfig) -> dg.SensorDefinition:
             return dg.SkipReason("nothing was derived yet")
         version = store.version("data_quality_log")
         since = int(context.cursor) if context.cursor else version
-        news = appended_rows(store, "data_quality_log", since)
+        news = appended_rows(store, "data_quality_log", since, version)
         if news is None:
             return dg.SkipReason(
                 f"version {since} of data_quality_log is gone: set the cursor to {version} and "
                 "materialize bars, features and labels for what came since"
             )
+        daily = news.filter(pl.col("timeframe") == "1d")  # bars are made of these alone
         requests = [
-            _reach_request(job.name, news.filter(pl.col("kind").is_in(kinds)), derived, version)
+            _range_request(job.name, span, f"log-{version}", {})
             for job, kinds in (
                 (rederive, [LATE_CANDLES, REVISION]),
                 (readjust, [LATE_ACTION]),
             )
+            for span in _reached(daily.filter(pl.col("kind").is_in(kinds)), derived)
         ]
-        return dg.SensorResult([each for each in requests if each], cursor=str(version))
+        return dg.SensorResult(requests, cursor=str(version))
 
     return revisions
 
 
-def _reach_request(
-    job: str, news: pl.DataFrame, derived: SessionSpan, version: int
-) -> dg.RunRequest | None:
-    """Ask for the derived sessions that the news reach."""
-    inside = news.filter(pl.col("first_session") <= derived.last)
-    if inside.is_empty():
-        return None
-    begins, ends = inside.select(pl.col("first_session").min(), pl.col("session").max()).row(0)
-    reach = offset_session(ends, REACH)
-    last = min(derived.last, reach)
-    if last < derived.first:
-        return None
-    span = SessionSpan(max(begins, derived.first), last)
-    return _range_request(job, span, f"log-{version}", {})
+def _reached(news: pl.DataFrame, derived: SessionSpan) -> list[SessionSpan]:
+    """Stretches of derived sessions that the news reach; those that overlap are one."""
+    reached: list[SessionSpan] = []
+    stretches = news.select("first_session", "session").unique().sort("first_session", "session")
+    for begins, ends in stretches.iter_rows():
+        first, last = max(begins, derived.first), min(offset_session(ends, REACH), derived.last)
+        if last < first:
+            continue
+        if reached and first <= reached[-1].last:
+            reached[-1] = SessionSpan(reached[-1].first, max(last, reached[-1].last))
+        else:
+            reached.append(SessionSpan(first, last))
+    return reached
 
 
 def _once_at_a_time(

@@ -7,12 +7,13 @@ import polars as pl
 
 from turbomode_assets.completeness import plan_backfill
 from turbomode_assets.contracts.errors import InputError, first_few
-from turbomode_assets.resources.backfilling import calls_by_vendor
+from turbomode_assets.resources.backfilling import calls_by_vendor, cells_of, window_of
 from turbomode_assets.resources.ingestion import IngestionTools
 from turbomode_assets.resources.settled import SettledCells
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations import NewWork, WorkKey
 from turbomode_assets.vendors import Request
+from turbomode_assets.vendors.questions import plan_questions
 
 NOBODY_TRADES = pl.DataFrame(schema={"symbol": pl.String(), "median_dollar_volume": pl.Float64()})
 """What is typed by hand is fetched newest first; the audit ranks what it queues by liquidity."""
@@ -72,11 +73,24 @@ def plan_of(
         NewWork(symbol, timeframe, SessionSpan(first, last), reason, importance)
         for symbol, timeframe, first, last, reason, importance in stretches.iter_rows()
     ]
-    calendars = dict(instruments.select("symbol", "calendar").iter_rows())
-    requests = [
-        Request(each.symbol, calendars[each.symbol], each.span, each.timeframe) for each in work
-    ]
-    return BackfillPlan(span, work, calls_by_vendor(tools, requests), _by_year(work))
+    calls = calls_by_vendor(tools, _requests(tools, instruments, span, work))
+    return BackfillPlan(span, work, calls, _by_year(work))
+
+
+def _requests(
+    tools: IngestionTools, instruments: pl.DataFrame, span: SessionSpan, work: Sequence[NewWork]
+) -> list[Request]:
+    """What vendors are asked when the work is done window by window: near holes in one question."""
+    width = tools.data_quality.backfill.window_sessions
+    left = sorted(work, key=lambda each: each.span.last, reverse=True)
+    requests: list[Request] = []
+    while left:
+        window = window_of(left[0].span, width, span)
+        cells = cells_of(each.key for each in left if each.span.first >= window.first)
+        questions = plan_questions(cells, instruments, tools.fetch)
+        requests += [question.request for question in questions]
+        left = [each for each in left if each.span.first < window.first]
+    return requests
 
 
 def _chosen(instruments: pl.DataFrame, symbols: Sequence[str] | None) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Filling holes: which queued work comes next, what a run takes of it, and what it costs."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -17,8 +17,6 @@ BACKFILL_TAG = "turbomode/backfill"
 """Run tag of runs that fetch what is queued, and nothing else."""
 
 MOST_ITEMS = 100_000
-MISSING_ONLY = ("missing", "vendor_failure")
-"""Reasons of work whose cells need no second look once candles of them are stored."""
 
 
 @dataclass(frozen=True)
@@ -37,25 +35,17 @@ class ClaimedWork:
     @property
     def cells(self) -> pl.DataFrame:
         """Every cell of the work."""
-        return _cells_of(self.items)
-
-    @property
-    def faulty_cells(self) -> pl.DataFrame:
-        """Cells that are to be fetched again although candles of them are stored."""
-        codes = pl.col("reason").str.split(",")
-        only_missing = codes.list.set_difference(list(MISSING_ONLY)).list.len() == 0
-        return _cells_of(self.items.filter(~only_missing & (pl.col("attempts") == 0)))
+        return cells_of(self.keys)
 
 
-def _cells_of(items: pl.DataFrame) -> pl.DataFrame:
+def cells_of(work: Iterable[WorkKey]) -> pl.DataFrame:
+    """Every cell of some work, once."""
     rows = [
         (symbol, timeframe, session)
-        for symbol, timeframe, first, last in items.select(
-            "symbol", "timeframe", "first_session", "last_session"
-        ).iter_rows()
+        for symbol, timeframe, first, last in work
         for session in SessionSpan(first, last).sessions
     ]
-    return pl.DataFrame(rows, schema=CELL_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=CELL_SCHEMA, orient="row").unique(maintain_order=True)
 
 
 @contextmanager
@@ -86,15 +76,24 @@ def newest_window(
     if due.is_empty():
         return None
     most_urgent = due.row(0, named=True)
-    last = most_urgent["last_session"]
-    begin = offset_session(last, 1 - width)
+    span = SessionSpan(most_urgent["first_session"], most_urgent["last_session"])
+    return window_of(span, width, within)
+
+
+def window_of(work: SessionSpan, width: int, within: SessionSpan | None) -> SessionSpan:
+    """The `width` sessions that end with this work, or its own if it is longer."""
+    begin = offset_session(work.last, 1 - width)
     if within is not None:
         begin = max(begin, within.first)
-    return SessionSpan(min(most_urgent["first_session"], begin), last)
+    return SessionSpan(min(work.first, begin), work.last)
 
 
 def budget_pressure(tools: IngestionTools) -> float:
-    """How much of the fullest vendor budget is in use, from 0 to 1; 1 while a vendor cools off."""
+    """How much of the fullest vendor budget is in use, from 0 to 1; 1 while a vendor cools off.
+
+    Counted are the calls that a vendor allows in all. What it allows for one symbol or question, or
+    at once, only sets the pace: while anybody fetches, that is always used up.
+    """
     shares = [0.0]
     for vendor in tools.vendors:
         if vendor.name not in tools.config.budgets:
@@ -102,7 +101,12 @@ def budget_pressure(tools: IngestionTools) -> float:
         use = tools.budget.remaining(vendor.name)
         if use.cooling_off is not None:
             return 1.0
-        shares += [min(1.0, rule.used / rule.limit) for rule in use.rules]
+        windows = tools.config.budgets[vendor.name].windows
+        shares += [
+            min(1.0, rule.used / rule.limit)
+            for window, rule in zip(windows, use.rules, strict=False)  # a bucket comes last
+            if window.per == "vendor"
+        ]
     return max(shares)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import polars as pl
 
 from turbomode_assets.contracts.errors import MissingDataError
+from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.quality_log import FAILOVER, NO_DATA
 from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG
 from turbomode_assets.contracts.timeframes import DERIVED_FROM, INTRADAY_MINUTES
@@ -225,14 +226,18 @@ class CandleFetch:
     def _compared(
         self, before: pl.DataFrame, rows: pl.DataFrame
     ) -> tuple[pl.DataFrame, pl.DataFrame]:
-        """Keep stored sessions of which the answer has none, and rows that say nothing new."""
+        """Keep stored sessions of which the answer has none, and rows that say nothing new.
+
+        Damaged rows give way to what is told now, also where no price differs.
+        """
         again = before.join(rows, on="session", how="semi")
         told = rows.join(before, on="session", how="semi")
         found = differences(again, told, self.splits, self.tools.fetch.disagreement_tolerance_bps)
         if not self.tools.spares_vendors:
             return rows, found
         says_the_same = found.is_empty() and set(again["vendor"]) == set(told["vendor"])
-        kept = again if says_the_same and not _rebased(again, told) else told
+        is_whole = (payload_digests(again) == again["payload_sha256"]).all()
+        kept = again if says_the_same and is_whole and not _rebased(again, told) else told
         new = rows.join(before, on="session", how="anti")
         silent = before.join(rows, on="session", how="anti")
         return pl.concat([kept, new, silent]).sort(CANDLES.sort_by), found

@@ -2,9 +2,11 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from functools import cached_property
 
 import polars as pl
 
+from turbomode_assets.completeness.gate import fetchable
 from turbomode_assets.contracts.quality_log import NO_DATA
 from turbomode_assets.resources.backfilling import ClaimedWork
 from turbomode_assets.resources.ingestion import IngestionTools
@@ -146,9 +148,23 @@ class SettledCells:
         symbols = claimed["symbol"].unique().to_list()
         timeframes = claimed["timeframe"].unique().to_list()
         known = self._known(self._span, symbols, timeframes)
-        faulty = self._work.faulty_cells.join(self._fetched, on=CELL, how="anti")
+        faulty = self._faulty.join(self._fetched, on=CELL, how="anti")
         settled = known.join(faulty, on=CELL, how="anti")
         return claimed.join(settled, on=CELL, how="anti", maintain_order="left")
+
+    @cached_property
+    def _faulty(self) -> pl.DataFrame:
+        """Cells of which the ledger says that what is stored is to be fetched again.
+
+        The queue does not: it tells what was said last, of a spent budget or a dead line.
+        """
+        if not self._tools.master.exists("partition_status"):
+            return CELL_SCHEMA.to_frame()
+        columns = [*CELL, "actual_rows", "reasons"]
+        ledger = self._tools.master.read(
+            "partition_status", caller=CALLER, span=self._span, columns=columns
+        ).rows
+        return fetchable(ledger.filter(pl.col("actual_rows") > 0)).select(CELL)
 
     def _known(
         self, span: SessionSpan, symbols: Sequence[str], timeframes: Sequence[str]

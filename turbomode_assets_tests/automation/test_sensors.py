@@ -130,12 +130,12 @@ def test_each_late_session_is_reported_by_itself_and_once(market, instance):
     assert again.asset_events == []
 
 
-def late(kind, session):
+def late(kind, session, timeframe="1d"):
     return log_rows(
         pl.DataFrame(
             {
                 "symbol": [NOBODY],
-                "timeframe": ["1d"],
+                "timeframe": [timeframe],
                 "first_session": [session],
                 "session": [session],
                 "kind": [kind],
@@ -164,6 +164,22 @@ def test_news_of_a_session_derive_anew_what_they_reach_and_nothing_before(
     (request,) = result.run_requests
     assert (request.job_name, span_of(request)) == (job, SessionSpan(HOLE, AS_OF))
     assert ask_revisions(market, instance, result.cursor).run_requests == []
+
+
+def test_news_far_apart_are_runs_of_their_own_and_intraday_news_none(market, instance, monkeypatch):
+    monkeypatch.setattr(sensors, "REACH", 5)
+    version = MasterReader(market.master_root).version("data_quality_log")
+    writer = MasterWriter(market.master_root)
+    near, far = offset_session(HOLE, 5), offset_session(HOLE, -20)
+    news = [late("revision", session) for session in (HOLE, near, far)]
+    news.append(late("revision", offset_session(HOLE, -60), "1h"))
+    writer.append("data_quality_log", pl.concat(news), caller="test")
+    requests = ask_revisions(market, instance, str(version)).run_requests
+    assert [span_of(request) for request in requests] == [
+        SessionSpan(far, offset_session(far, 5)),
+        SessionSpan(HOLE, offset_session(near, 5)),
+    ]
+    assert len({request.run_key for request in requests}) == 2
 
 
 def test_a_first_look_at_the_log_asks_for_nothing(market, instance):

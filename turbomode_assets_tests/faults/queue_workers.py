@@ -28,7 +28,7 @@ from turbomode_assets_tests.resources.exchanges import Desk, Exchange
 MOST_SYMBOLS = 80
 YEAR = SessionSpan(dt.date(2019, 1, 2), dt.date(2019, 12, 31))
 WINDOW_SESSIONS = 21
-CALLS_PER_SECOND = 150
+CALLS_PER_SECOND = 40
 LEASE_SECONDS = 1.0
 
 
