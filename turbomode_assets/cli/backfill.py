@@ -97,14 +97,24 @@ def _show(console: Console, plan: BackfillPlan, tools: IngestionTools) -> None:
 def _fill(console: Console, runner: Runner, tools: IngestionTools, plan: BackfillPlan) -> None:
     """Run window after window, the newest first, until nothing of the plan is due."""
     width = tools.data_quality.backfill.window_sessions
+    failed: list[SessionSpan] = []
     try:
         while (window := newest_window(tools, width, plan.span)) is not None:
             console.rule(f"sessions {window}")
-            runner.run("backfill", window, {BACKFILL_TAG: "command"})
+            try:
+                runner.run("backfill", window, {BACKFILL_TAG: "command"})
+            except click.ClickException as error:
+                # What failed waits now before it is tried again, so that other windows are next.
+                console.print(error.message)
+                if window in failed:
+                    raise
+                failed.append(window)
     except KeyboardInterrupt:
         console.print("Stopped. What was fetched is stored; the same command goes on from here.")
         raise click.Abort from None
     _tell_rest(console, tools, plan)
+    if failed:
+        raise click.ClickException(f"{len(failed)} windows failed; the reasons stand above")
 
 
 def _tell_rest(console: Console, tools: IngestionTools, plan: BackfillPlan) -> None:

@@ -116,7 +116,8 @@ def suspects(rows: pl.DataFrame, config: CurationConfig) -> pl.DataFrame:
     beside = pl.col("previous_close") * pl.col("previous_split_product") / pl.col("split_ratio")
     highest = pl.max_horizontal(PRICES) * pl.col("split_product") / beside
     lowest = pl.min_horizontal(PRICES) * pl.col("split_product") / beside
-    step = pl.max_horizontal(highest, 1 / lowest)
+    kept = pl.col("kept_share")
+    step = pl.max_horizontal(highest, 1 / lowest, highest / kept, kept / lowest)
     delivered_unsplit = pl.max_horizontal("split_product", 1 / pl.col("split_product"))
     window = config.look_back_sessions + 1
     recently_far = (step > FAR_STEP).fill_null(False).cast(pl.Int8)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from turbomode_assets.completeness import plan_backfill
+from turbomode_assets.completeness import expected_grid, plan_backfill
 from turbomode_assets.contracts.errors import InputError, first_few
 from turbomode_assets.resources.backfilling import calls_by_vendor, cells_of, window_of
 from turbomode_assets.resources.ingestion import IngestionTools
@@ -13,7 +13,7 @@ from turbomode_assets.resources.settled import SettledCells
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations import NewWork, WorkKey
 from turbomode_assets.vendors import Request
-from turbomode_assets.vendors.questions import plan_questions
+from turbomode_assets.vendors.questions import CELL, plan_questions
 
 NOBODY_TRADES = pl.DataFrame(schema={"symbol": pl.String(), "median_dollar_volume": pl.Float64()})
 """What is typed by hand is fetched newest first; the audit ranks what it queues by liquidity."""
@@ -60,7 +60,12 @@ def plan_of(
     instruments = _chosen(instruments, symbols)
     lengths = _chosen_timeframes(tools, timeframes)
     settled = SettledCells(tools, instruments, span)
-    missing = pl.concat([settled.missing_cells(name) for name in lengths])
+    expected = expected_grid(instruments, span, lengths, tools.data_quality.ledger).filter(
+        pl.col("expected_rows") > 0
+    )
+    missing = pl.concat([settled.missing_cells(name) for name in lengths]).join(
+        expected, on=CELL, how="semi"
+    )
     holes = missing.with_columns(verdict=pl.lit("RED"), reasons=pl.lit("missing"))
     faulty = _faulty(tools, span).join(instruments, on="symbol", how="semi")
     faulty = faulty.filter(pl.col("timeframe").is_in(lengths)).select(holes.columns)
