@@ -13,6 +13,7 @@ from turbomode_assets.stores import MasterReader
 from turbomode_assets_tests.assets.test_audit import GONE, HOLE, audit, candles_at, put
 from turbomode_assets_tests.builders import small_settings
 from turbomode_assets_tests.conftest import AS_OF
+from turbomode_assets_tests.test_command_line import WEEK, archive_settings, candles_file
 
 
 @pytest.fixture
@@ -99,6 +100,23 @@ def test_on_an_empty_store_reference_data_are_fetched_first(tmp_path, monkeypatc
         "candles", "timeframe", span=SessionSpan(dt.date(2015, 6, 1), dt.date(2015, 6, 5))
     )
     assert stored["1d"] >= 30
+
+
+def test_a_window_that_nobody_can_fill_fails_by_name_and_keeps_the_others(tmp_path, monkeypatch):
+    settings = archive_settings(tmp_path)
+    candles_file().write_parquet(tmp_path / "data" / "archive" / "candles.parquet")
+    monkeypatch.setenv("TURBOMODE_DATA_ROOT", settings.data_root)
+    monkeypatch.setenv("TURBOMODE_CONFIG_DIR", settings.config_dir)
+    with dg.instance_for_test():
+        words = ["backfill", "--from", "2017-08-28", "--to", str(WEEK.last), "--yes"]
+        result = CliRunner().invoke(main, words)
+    assert result.exit_code == 1
+    assert "windows failed" in result.output
+    assert "the archive holds 2017-11-06 to 2017-11-10 only" in result.output
+    stored = MasterReader(settings.master_root).count("candles", "timeframe", span=WEEK)
+    assert stored["1d"] == 10
+    queued = IngestionResource(settings=settings).open().operations.queued()
+    assert set(queued["attempts"]) == {1}
 
 
 def test_status_tells_what_is_missing_why_and_what_is_queued(typed, holed):
