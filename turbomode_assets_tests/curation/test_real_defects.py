@@ -37,7 +37,7 @@ NOTHING_TRADED = {"zero_volume_copy"}
 
 
 @pytest.mark.real_data
-def test_every_bad_file_is_flagged_for_its_defect_and_no_control_is():
+def test_bad_files_are_flagged_for_their_defects_and_controls_for_untraded_bars_at_most():
     folder = real_data_folder() / "dirty"
     seen = set()
     for entry in listed(folder):
