@@ -111,7 +111,7 @@ def write_configs(
     quality: Mapping[str, object] | None = None,
     **vendors: object,
 ) -> Path:
-    """The shipped configuration with some keys replaced (`"models.gru.epochs": 1`), in `folder`."""
+    """The shipped configuration in `folder`, some keys replaced: `"signals.buy_threshold": 0.6`."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, changes in (
         ("turbomode_training_config.json", training or {}),
@@ -132,21 +132,37 @@ def write_configs(
 
 
 QUICK_TRAINING: Mapping[str, object] = {
-    "walk_forward.folds": 2,
-    "walk_forward.test_sessions": 30,
-    "walk_forward.minimum_train_sessions": 40,
-    "ensemble.training_sessions": 252,
-    "ensemble.minimum_labels": 100,
-    "ensemble.minimum_labels_per_class": 5,
-    "models.lightgbm_gbdt.rounds": 25,
-    "models.lightgbm_dart.rounds": 8,
-    "models.lightgbm_goss.rounds": 40,
-    "models.lightgbm_forest.rounds": 8,
-    "models.mlp.epochs": 1,
-    "models.gru.epochs": 1,
-    "models.tcn.epochs": 1,
+    "validation_strategy.walk_forward.folds": 2,
+    "validation_strategy.walk_forward.test_sessions": 30,
+    "validation_strategy.walk_forward.minimum_train_sessions": 40,
+    "data_sources.training_sessions": 252,
+    "data_sources.minimum_labels": 100,
+    "data_sources.minimum_labels_per_class": 5,
+    "ensemble_config.models.lightgbm_gbdt.rounds": 25,
+    "ensemble_config.models.lightgbm_dart.rounds": 8,
+    "ensemble_config.models.lightgbm_goss.rounds": 40,
+    "ensemble_config.models.lightgbm_forest.rounds": 8,
+    "ensemble_config.models.mlp.epochs": 1,
+    "ensemble_config.models.gru.epochs": 1,
+    "ensemble_config.models.tcn.epochs": 1,
+    "validation_strategy.inner_validation_sessions": 10,
+    "validation_strategy.combinatorial.models": ["logistic"],
+    "validation_strategy.combinatorial.groups": 3,
+    "validation_strategy.combinatorial.test_groups": 1,
+    "validation_strategy.cscv.blocks": 4,
+    "shap_analysis.sample_rows": 50,
+    "model_promotion_gate.minimum_accuracy_gain": -1.0,
+    "model_promotion_gate.minimum_precision_gain": -1.0,
+    "model_promotion_gate.minimum_recall": 0.0,
+    "model_promotion_gate.minimum_log_loss_gain": -10.0,
+    "model_promotion_gate.maximum_calibration_error": 1.0,
+    "model_promotion_gate.minimum_sharpe": -100.0,
+    "model_promotion_gate.minimum_deflated_probability": 0.0,
+    "model_promotion_gate.maximum_probability_of_loss": 1.0,
+    "model_promotion_gate.regime_log_loss_gain": -10.0,
+    "model_promotion_gate.improvement_p_value": 1.0,
 }
-"""Every model and rule, in miniature: for tests of the graph, not of skill."""
+"""Every model and rule, in miniature, and a gate that lets all pass: for tests of the graph."""
 
 
 def small_settings(root: Path, *, tenant: str = "default") -> SettingsResource:

@@ -354,11 +354,11 @@ def test_an_archive_file_that_cannot_be_read_is_named(settings, damage):
 
 def test_an_unknown_key_of_the_training_configuration_stops_the_assets_that_read_it(settings):
     before = contents(settings)
-    edit(settings.configs / "turbomode_training_config.json", features__colour="red")
+    edit(settings.configs / "turbomode_training_config.json", feature_engineering__colour="red")
     run = run_assets(settings, ["features"], WEEK, raise_on_error=False)
     assert_explained(
         refusal_of(run),
-        "features.colour: Extra inputs are not permitted, got 'red'",
+        "feature_engineering.colour: Extra inputs are not permitted, got 'red'",
         "turbomode_training_config.json",
         "remove the unknown key",
     )

@@ -7,7 +7,8 @@ import polars as pl
 
 from turbomode_assets.assets.metadata import OWNERS, picture_metadata
 from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
-from turbomode_assets.config.training import LONGEST_SEQUENCE, LONGEST_TRAINING, DriftConfig
+from turbomode_assets.config.learning import LONGEST_TRAINING
+from turbomode_assets.config.training import LONGEST_SEQUENCE, DriftConfig
 from turbomode_assets.drift import DriftReference, drift_by_session, drift_verdicts
 from turbomode_assets.reports import preview_markdown, psi_picture
 from turbomode_assets.resources.boundary import explained
@@ -43,7 +44,7 @@ def drift_metrics(
 ) -> dg.MaterializeResult[None]:
     """Drift of every feature from the champion's frozen reference, and whether to train again."""
     span, files, book = session_span(context), artifacts.open(), memory.open()
-    rules, reigns = settings.training().drift, champions_over(book, span)
+    rules, reigns = settings.training().drift_detection, champions_over(book, span)
     drift = _measure(reigns, features.rows, rules, files)
     record_drift(book, drift.select(RECORDED), span)
     metadata = _verdict_metadata(drift, rules)

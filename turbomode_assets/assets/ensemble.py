@@ -16,8 +16,9 @@ from turbomode_assets.assets.feature_sets import (
 from turbomode_assets.assets.gate import GateConfiguration, pass_gate
 from turbomode_assets.assets.metadata import OWNERS
 from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
+from turbomode_assets.config.learning import LONGEST_TRAINING
 from turbomode_assets.config.loader import TRAINING_FILE, digest_of
-from turbomode_assets.config.training import LONGEST_TRAINING, TrainingConfig
+from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION
 from turbomode_assets.contracts.errors import MissingDataError, first_few
 from turbomode_assets.drift import freeze_reference
@@ -117,14 +118,17 @@ def _sessions_read(as_of: dt.date, rules: TrainingConfig) -> SessionSpan:
     """Sessions whose candles the training rows are made of: windows of features and labels too."""
     barriers = rules.triple_barrier
     labels = barriers.volatility_window_sessions + barriers.horizon_sessions + 1
-    windows = max(look_back_sessions(rules.models) + LONGEST_WINDOW - 1, labels)
-    return SessionSpan(as_of, as_of).trailing(rules.ensemble.training_sessions + windows)
+    windows = max(look_back_sessions(rules.ensemble_config.models) + LONGEST_WINDOW - 1, labels)
+    return SessionSpan(as_of, as_of).trailing(rules.data_sources.training_sessions + windows)
 
 
 def _read_inputs(lake: Lake, as_of: dt.date, config: TrainingConfig) -> dict[str, Pinned]:
     """Features, labels and bars of the training sessions: complete, of one set and one rule."""
-    span = SessionSpan(as_of, as_of).trailing(config.ensemble.training_sessions)
-    history, due = span.trailing(look_back_sessions(config.models)), SessionSpan(as_of, as_of)
+    span = SessionSpan(as_of, as_of).trailing(config.data_sources.training_sessions)
+    history, due = (
+        span.trailing(look_back_sessions(config.ensemble_config.models)),
+        SessionSpan(as_of, as_of),
+    )
     features = lake.read_complete("features", caller="ensemble", span=history, due=due)
     sets = stored_feature_sets(lake, history, caller="ensemble")
     require_feature_set(sets, history, present_feature_set(config), reader="this program")
@@ -162,7 +166,7 @@ def _describe(
         trained.as_of,
         config_digest=config_digest,
         feature_digest=present_feature_set(config),
-        seed=config.ensemble.seed,
+        seed=config.training_orchestrator.seed,
         data_digest=data_digest,
     )
     return ModelRecord(
@@ -179,7 +183,7 @@ def _describe(
         finished_at=dt.datetime.now(dt.UTC),
         rows=training_set.rows.height,
         symbols=training_set.rows.get_column("symbol").n_unique(),
-        seed=config.ensemble.seed,
+        seed=config.training_orchestrator.seed,
         data_digest=data_digest,
         store_versions={table: pinned.version for table, pinned in inputs.items()},
     )
@@ -197,7 +201,7 @@ def _save(
     reference = freeze_reference(
         training_set.features,
         trained.columns,
-        config.drift,
+        config.drift_detection,
         sessions=training_set.rows.get_column(DECISION_SESSION),
     )
     reference.save(folder / DRIFT_REFERENCE)

@@ -13,7 +13,7 @@ from turbomode_assets.stores import Lake
 
 def present_feature_set(config: TrainingConfig) -> str:
     """Digest of what this program computes now: the formulas, and the benchmark they refer to."""
-    content = f"{feature_set_digest()} benchmark={config.features.benchmark}"
+    content = f"{feature_set_digest()} benchmark={config.feature_engineering.benchmark}"
     return hashlib.sha256(content.encode()).hexdigest()
 
 

@@ -63,7 +63,7 @@ def features(
 ) -> dg.Output[dict[str, pl.DataFrame]]:
     """Every feature of every symbol with a bar: a function of bars up to that session alone."""
     span, store, training = session_span(context), master.open(), settings.training()
-    config = training.features
+    config = training.feature_engineering
     actions = read_corporate_actions(store, settings.data_quality().curation, caller="features")
     sectors = store.read("sector_mappings", caller="features")
     matrix = compute_features(

@@ -15,7 +15,8 @@ from turbomode_assets.assets.metadata import (
     versions_of,
 )
 from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
-from turbomode_assets.config.training import LONGEST_SEQUENCE, LONGEST_TRAINING
+from turbomode_assets.config.learning import LONGEST_TRAINING
+from turbomode_assets.config.training import LONGEST_SEQUENCE
 from turbomode_assets.contracts.errors import MissingDataError
 from turbomode_assets.contracts.table import describe_rows
 from turbomode_assets.contracts.tables import PREDICTIONS

@@ -13,9 +13,13 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class TreesConfig(Section):
-    """What all four LightGBM variants read; `feature_fraction` is drawn anew for each tree."""
+    """What all four LightGBM variants read; `feature_fraction` is drawn anew for each tree.
+
+    A feature's values are cut into at most `bins`.
+    """
 
     rounds: Positive
+    bins: Annotated[int, Field(ge=2, le=255)]
     leaves: Annotated[int, Field(ge=2)]
     minimum_leaf_rows: Positive
     feature_fraction: Fraction
@@ -23,9 +27,13 @@ class TreesConfig(Section):
 
 
 class LightGbmGbdtConfig(TreesConfig):
-    """Gradient-boosted trees, each grown on a fresh sample of the rows."""
+    """Gradient-boosted trees, each grown on a fresh sample of the rows.
+
+    Boosting ends after `patience_rounds` without a better loss on the rows held out.
+    """
 
     learning_rate: Fraction
+    patience_rounds: Positive
     bagging_fraction: Fraction
 
 
@@ -39,9 +47,13 @@ class LightGbmDartConfig(TreesConfig):
 
 
 class LightGbmGossConfig(TreesConfig):
-    """Boosting on the rows with the largest gradients and a sample of the others."""
+    """Boosting on the rows with the largest gradients and a sample of the others.
+
+    Boosting ends after `patience_rounds` without a better loss on the rows held out.
+    """
 
     learning_rate: Fraction
+    patience_rounds: Positive
     top_rate: ProperFraction
     other_rate: ProperFraction
 
@@ -83,9 +95,13 @@ class LogisticConfig(TorchConfig):
 
 
 class NetworkConfig(TorchConfig):
-    """What the networks trained in batches read; the learning rate falls to 0 as a cosine."""
+    """What the networks trained in batches read; the learning rate falls to 0 as a cosine.
+
+    Training ends after `patience_epochs` without a better loss on the rows held out.
+    """
 
     epochs: Positive
+    patience_epochs: Positive
     batch_rows: Positive
     learning_rate: Fraction
     weight_decay: NotNegative

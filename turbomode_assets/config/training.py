@@ -4,10 +4,26 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from turbomode_assets.config.models import MetaLearnerConfig, ModelsConfig
+from turbomode_assets.config.judging import (
+    ModelPromotionGateConfig,
+    SectorSymbolTrackingConfig,
+    ShapAnalysisConfig,
+    TrainingOrchestratorConfig,
+    ValidationStrategyConfig,
+)
+from turbomode_assets.config.learning import (
+    LONGEST_REGIME_HISTORY,
+    LONGEST_TRAINING,
+    BalancedSamplingConfig,
+    DataSourcesConfig,
+    DynamicArchiveUpdatesConfig,
+    EnsembleConfig,
+    ErrorReplayBufferConfig,
+    RareEventArchiveConfig,
+    RegimeLabelingConfig,
+    RegimeWeightedLossConfig,
+)
 from turbomode_assets.config.section import ConfigurationFile, Section
-
-Positive = Annotated[int, Field(ge=1)]
 
 LONGEST_HORIZON = 63
 LONGEST_VOLATILITY_WINDOW = 252
@@ -15,12 +31,12 @@ LONGEST_LABEL_WINDOW = LONGEST_HORIZON + LONGEST_VOLATILITY_WINDOW + 2
 """Sessions before a label's known session that any allowed configuration reads."""
 LONGEST_SEQUENCE = 252
 """Sessions before a prediction that any allowed model or drift window reads."""
-LONGEST_TRAINING = 2520
-"""Sessions before its as-of session that any allowed training run reads."""
+LONGEST_TRAINING_BARS = LONGEST_TRAINING + LONGEST_REGIME_HISTORY + 252
+"""Sessions before its as-of session whose bars any allowed training run reads."""
 Probability = Annotated[float, Field(ge=0, le=1)]
 
 
-class FeaturesConfig(Section):
+class FeatureEngineeringConfig(Section):
     """Where features are computed, and the symbol that market-relative ones refer to."""
 
     benchmark: str | None
@@ -35,24 +51,6 @@ class TripleBarrierConfig(Section):
     horizon_sessions: Annotated[int, Field(ge=1, le=LONGEST_HORIZON)]
     volatility_window_sessions: Annotated[int, Field(ge=5, le=LONGEST_VOLATILITY_WINDOW)]
     entry: Literal["next_open", "close"]
-
-
-class WalkForwardConfig(Section):
-    """Expanding walk-forward folds over decision sessions; purging uses label end sessions."""
-
-    folds: Annotated[int, Field(ge=2, le=20)]
-    test_sessions: Annotated[int, Field(ge=5)]
-    minimum_train_sessions: Annotated[int, Field(ge=20)]
-    embargo_sessions: Annotated[int, Field(ge=0)]
-
-
-class EnsembleConfig(Section):
-    """What a training run reads and how it is seeded."""
-
-    seed: int
-    training_sessions: Annotated[int, Field(ge=60, le=LONGEST_TRAINING)]
-    minimum_labels: Positive
-    minimum_labels_per_class: Positive
 
 
 class DriftConfig(Section):
@@ -90,25 +88,41 @@ class TrainingConfig(ConfigurationFile):
     """The whole training configuration with its semantic version and changelog."""
 
     changelog: dict[str, str]
-    features: FeaturesConfig
+    data_sources: DataSourcesConfig
+    feature_engineering: FeatureEngineeringConfig
     triple_barrier: TripleBarrierConfig
-    walk_forward: WalkForwardConfig
-    models: ModelsConfig
-    meta_learner: MetaLearnerConfig
-    ensemble: EnsembleConfig
-    drift: DriftConfig
+    regime_labeling: RegimeLabelingConfig
+    rare_event_archive: RareEventArchiveConfig
+    dynamic_archive_updates: DynamicArchiveUpdatesConfig
+    balanced_sampling: BalancedSamplingConfig
+    error_replay_buffer: ErrorReplayBufferConfig
+    regime_weighted_loss: RegimeWeightedLossConfig
+    ensemble_config: EnsembleConfig
+    validation_strategy: ValidationStrategyConfig
+    sector_symbol_tracking: SectorSymbolTrackingConfig
+    drift_detection: DriftConfig
+    shap_analysis: ShapAnalysisConfig
+    model_promotion_gate: ModelPromotionGateConfig
+    training_orchestrator: TrainingOrchestratorConfig
     signals: SignalsConfig
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Self:
         if self.version not in self.changelog:
             raise ValueError(f"changelog has no entry for version {self.version}")
-        folds = self.walk_forward
+        strategy = self.validation_strategy
+        folds, available = strategy.walk_forward, self.data_sources.training_sessions
         needed = folds.minimum_train_sessions + folds.folds * folds.test_sessions
-        if needed > self.ensemble.training_sessions:
+        if needed > available:
             raise ValueError(
-                f"walk_forward needs {needed} sessions (minimum_train_sessions + folds x "
-                f"test_sessions), more than ensemble.training_sessions "
-                f"({self.ensemble.training_sessions})"
+                f"validation_strategy.walk_forward needs {needed} sessions "
+                f"(minimum_train_sessions + folds x test_sessions), more than "
+                f"data_sources.training_sessions ({available})"
+            )
+        if strategy.inner_validation_sessions >= folds.minimum_train_sessions:
+            raise ValueError(
+                f"validation_strategy.inner_validation_sessions "
+                f"({strategy.inner_validation_sessions}) leaves nothing to learn from in "
+                f"walk_forward.minimum_train_sessions ({folds.minimum_train_sessions})"
             )
         return self

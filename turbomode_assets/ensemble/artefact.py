@@ -67,7 +67,9 @@ class Ensemble:
     @property
     def look_back_sessions(self) -> int:
         """Sessions of features before a prediction that some model reads."""
-        return look_back_sessions(ModelsConfig.model_validate(self.configuration["models"]))
+        return look_back_sessions(
+            ModelsConfig.model_validate(self.configuration["ensemble_config"]["models"])
+        )
 
     def base_probabilities(self, matrix: Matrix) -> BaseProbabilities:
         """Probabilities [rows, models, classes] of the base models, in the order of `models`."""
@@ -126,7 +128,7 @@ def load_ensemble(directory: Path) -> Ensemble:
     """
     manifest = _verified_manifest(directory)
     try:
-        models_config = ModelsConfig.model_validate(manifest["config"]["models"])
+        models_config = ModelsConfig.model_validate(manifest["config"]["ensemble_config"]["models"])
     except ValidationError as error:
         raise _other_rules(str(directory), error) from error
     meta = json.loads((directory / META_LEARNER_FILE).read_text(encoding="utf-8"))

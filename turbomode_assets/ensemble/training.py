@@ -52,7 +52,9 @@ def train_ensemble(
     stacked = np.full((len(training_set.labels), len(CLASSES)), np.nan)
     for fold in folds[1:]:
         learned = meta_rows[fold.number]
-        meta = MetaLearner.fit(base[learned], training_set.labels[learned], config.meta_learner)
+        meta = MetaLearner.fit(
+            base[learned], training_set.labels[learned], config.ensemble_config.meta_learner
+        )
         stacked[fold.test] = meta.predict_proba(base[fold.test])
         loss = log_loss(stacked[fold.test], training_set.labels[fold.test])
         report(f"fold {fold.number}/{len(folds)} ensemble: log loss {loss:.4f}")
@@ -63,7 +65,7 @@ def train_ensemble(
     return Ensemble(
         models=models,
         meta_learner=MetaLearner.fit(
-            base[tested], training_set.labels[tested], config.meta_learner
+            base[tested], training_set.labels[tested], config.ensemble_config.meta_learner
         ),
         columns=training_set.matrix.columns,
         families=dict(training_set.families),
@@ -80,7 +82,7 @@ def _folds(training_set: TrainingSet, config: TrainingConfig) -> list[Fold]:
         decision,
         label_end,
         sessions_between(decision.min().item(), max(label_end.max(), decision.max()).item()),
-        config.walk_forward,
+        config.validation_strategy.walk_forward,
         horizon_sessions=config.triple_barrier.horizon_sessions,
     )
 
@@ -109,13 +111,13 @@ def _out_of_fold(
 ) -> BaseProbabilities:
     """Base probabilities [rows, models, classes] of every test row; NaN elsewhere."""
     matrix, labels = training_set.matrix, training_set.labels
-    count = len(base_models(config.models))
+    count = len(base_models(config.ensemble_config.models))
     base = np.full((len(labels), count, len(CLASSES)), np.nan)
     for fold in folds:
         train, test = matrix.select(fold.train), matrix.select(fold.test)
-        for at, model in enumerate(base_models(config.models).values()):
+        for at, model in enumerate(base_models(config.ensemble_config.models).values()):
             started = time.perf_counter()
-            model.fit(train, labels[fold.train], seed=config.ensemble.seed)
+            model.fit(train, labels[fold.train], seed=config.training_orchestrator.seed)
             base[fold.test, at] = model.predict_proba(test)
             loss = log_loss(base[fold.test, at], labels[fold.test])
             seconds = time.perf_counter() - started
@@ -129,10 +131,10 @@ def _out_of_fold(
 def _refit(
     training_set: TrainingSet, config: TrainingConfig, report: Report
 ) -> dict[str, BaseModel]:
-    models = base_models(config.models)
+    models = base_models(config.ensemble_config.models)
     for name, model in models.items():
         started = time.perf_counter()
-        model.fit(training_set.matrix, training_set.labels, seed=config.ensemble.seed)
+        model.fit(training_set.matrix, training_set.labels, seed=config.training_orchestrator.seed)
         report(f"refit {name}: {time.perf_counter() - started:.1f} s")
     return models
 

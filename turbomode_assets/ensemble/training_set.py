@@ -126,13 +126,13 @@ def _known_and_expired(
     entered = session_indices(known.get_column("entry_session"))
     recent = known.with_columns(
         (entered + config.triple_barrier.horizon_sessions <= today).alias("expired")
-    ).filter(decided > today - config.ensemble.training_sessions)
+    ).filter(decided > today - config.data_sources.training_sessions)
     kept = recent.filter("expired").select(SYMBOL, DECISION_SESSION, SESSION, LABEL, "exit_reason")
     return kept, recent.height - kept.height
 
 
 def _require_enough(kept: pl.DataFrame, as_of: dt.date, config: TrainingConfig) -> None:
-    needed, rules = kept.height, config.ensemble
+    needed, rules = kept.height, config.data_sources
     found = dict.fromkeys(range(len(CLASSES)), 0) | dict(kept.group_by(LABEL).len().iter_rows())
     counts = ", ".join(f"{found[number]} {name}" for number, name in enumerate(CLASSES))
     if needed < rules.minimum_labels or min(found.values()) < rules.minimum_labels_per_class:
@@ -142,7 +142,7 @@ def _require_enough(kept: pl.DataFrame, as_of: dt.date, config: TrainingConfig) 
             where=f"training as of {as_of}, decisions of the last "
             f"{rules.training_sessions} sessions that had expired by then",
             fix="materialize labels for more sessions or symbols before it, or lower "
-            "ensemble.minimum_labels and minimum_labels_per_class",
+            "data_sources.minimum_labels and minimum_labels_per_class",
         )
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from turbomode_assets.config.training import WalkForwardConfig
+from turbomode_assets.config.judging import WalkForwardConfig
 from turbomode_assets.contracts.errors import InputError, MissingDataError
 from turbomode_assets.validation.inputs import Rows, calendar_positions
 

@@ -67,8 +67,8 @@ def test_a_section_is_frozen():
 
 
 def test_an_unknown_key_is_named_with_its_value(tmp_path):
-    error = refused(changed(tmp_path, TRAINING_FILE, lambda c: c["drift"].update(bin=9)))
-    assert error.what == "drift.bin: Extra inputs are not permitted, got 9"
+    error = refused(changed(tmp_path, TRAINING_FILE, lambda c: c["drift_detection"].update(bin=9)))
+    assert error.what == "drift_detection.bin: Extra inputs are not permitted, got 9"
     assert error.fix == "remove the unknown key or correct its spelling"
 
 
@@ -80,23 +80,58 @@ def test_a_missing_key_is_named(tmp_path):
 
 def test_a_misspelt_key_is_reported_as_missing_and_unknown_at_once(tmp_path):
     def misspell(content):
-        content["drift"]["binz"] = content["drift"].pop("bins")
+        content["drift_detection"]["binz"] = content["drift_detection"].pop("bins")
 
     said = refused(changed(tmp_path, TRAINING_FILE, misspell)).what
-    assert "drift.bins: Field required" in said
-    assert "drift.binz: Extra inputs are not permitted" in said
+    assert "drift_detection.bins: Field required" in said
+    assert "drift_detection.binz: Extra inputs are not permitted" in said
 
 
 @pytest.mark.parametrize(
     ("section", "key", "value", "said"),
     [
-        ("drift", "bins", "10", "drift.bins: Input should be a valid integer, got '10'"),
-        ("drift", "bins", 10.5, "drift.bins: Input should be a valid integer, got 10.5"),
-        ("drift", "bins", True, "drift.bins: Input should be a valid integer, got True"),
-        ("drift", "bins", None, "drift.bins: Input should be a valid integer, got None"),
-        ("drift", "bins", 3, "drift.bins: Input should be greater than or equal to 4, got 3"),
-        ("drift", "bins", 51, "drift.bins: Input should be less than or equal to 50, got 51"),
-        ("drift", "warn_psi", "0.1", "drift.warn_psi: Input should be a valid number, got '0.1'"),
+        (
+            "drift_detection",
+            "bins",
+            "10",
+            "drift_detection.bins: Input should be a valid integer, got '10'",
+        ),
+        (
+            "drift_detection",
+            "bins",
+            10.5,
+            "drift_detection.bins: Input should be a valid integer, got 10.5",
+        ),
+        (
+            "drift_detection",
+            "bins",
+            True,
+            "drift_detection.bins: Input should be a valid integer, got True",
+        ),
+        (
+            "drift_detection",
+            "bins",
+            None,
+            "drift_detection.bins: Input should be a valid integer, got None",
+        ),
+        (
+            "drift_detection",
+            "bins",
+            3,
+            "drift_detection.bins: Input should be greater than or equal to 4, got 3",
+        ),
+        (
+            "drift_detection",
+            "bins",
+            51,
+            "drift_detection.bins: Input should be less than or equal to 50, got 51",
+        ),
+        (
+            "drift_detection",
+            "warn_psi",
+            "0.1",
+            "drift_detection.warn_psi: Input should be a valid number, got '0.1'",
+        ),
         ("signals", "buy_threshold", 1.2, "signals.buy_threshold: Input should be less than or"),
         ("triple_barrier", "entry", "open", "triple_barrier.entry: Input should be 'next_open' or"),
     ],
@@ -134,8 +169,8 @@ def test_a_date_that_is_none_is_refused(tmp_path):
     [
         (
             TRAINING_FILE,
-            lambda c: c["drift"].update(warn_psi=0.3),
-            "drift: alert_psi (0.25) must be above warn_psi (0.3)",
+            lambda c: c["drift_detection"].update(warn_psi=0.3),
+            "drift_detection: alert_psi (0.25) must be above warn_psi (0.3)",
         ),
         (
             TRAINING_FILE,
@@ -144,8 +179,8 @@ def test_a_date_that_is_none_is_refused(tmp_path):
         ),
         (
             TRAINING_FILE,
-            lambda c: c["walk_forward"].update(test_sessions=2000),
-            "(whole file): walk_forward needs ",
+            lambda c: c["validation_strategy"]["walk_forward"].update(test_sessions=2000),
+            "(whole file): validation_strategy.walk_forward needs ",
         ),
         (
             VENDORS_FILE,
@@ -171,11 +206,11 @@ def test_a_rule_across_keys_says_which_values_break_it(tmp_path, name, change, s
 
 
 def test_five_complaints_are_listed_and_more_are_counted(tmp_path):
-    said = refused(changed(tmp_path, TRAINING_FILE, lambda c: c["drift"].clear())).what
+    said = refused(changed(tmp_path, TRAINING_FILE, lambda c: c["drift_detection"].clear())).what
     assert said.count("Field required") == 5
 
     def empty(content):
-        content["drift"].clear()
+        content["drift_detection"].clear()
         content["signals"].clear()
 
     said = refused(changed(tmp_path, TRAINING_FILE, empty)).what

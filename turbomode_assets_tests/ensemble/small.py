@@ -14,20 +14,24 @@ from turbomode_assets_tests.models.small import SMALL as SMALL_MODELS
 FEATURES = 6
 
 _SHIPPED = load_training_config(Path(__file__).resolve().parents[2] / "configs")
+_CONTENT = _SHIPPED.model_dump()
 SMALL = TrainingConfig.model_validate(
-    _SHIPPED.model_dump()
+    _CONTENT
     | {
-        "triple_barrier": _SHIPPED.triple_barrier.model_dump() | {"horizon_sessions": HORIZON},
-        "walk_forward": {
-            "folds": 3,
-            "test_sessions": 40,
-            "minimum_train_sessions": 40,
-            "embargo_sessions": 2,
+        "triple_barrier": _CONTENT["triple_barrier"] | {"horizon_sessions": HORIZON},
+        "validation_strategy": _CONTENT["validation_strategy"]
+        | {
+            "walk_forward": {
+                "folds": 3,
+                "test_sessions": 40,
+                "minimum_train_sessions": 40,
+                "embargo_sessions": 2,
+            },
+            "inner_validation_sessions": 12,
         },
-        "models": SMALL_MODELS.model_dump(),
-        "meta_learner": {"l2": 0.1},
-        "ensemble": {
-            "seed": 7,
+        "ensemble_config": _CONTENT["ensemble_config"]
+        | {"models": SMALL_MODELS.model_dump(), "meta_learner": {"l2": 0.1}},
+        "data_sources": {
             "training_sessions": 260,
             "minimum_labels": 500,
             "minimum_labels_per_class": 50,

@@ -26,8 +26,12 @@ from turbomode_assets_tests.vendors.builders import asking, delivered
 SIX_YEARS = SessionSpan(dt.date(2011, 11, 10), dt.date(2017, 11, 10))
 SEEDS = (1, 2, 3, 4, 5)
 NOW = dt.datetime(2017, 11, 11, tzinfo=dt.UTC)
-FOLDS = {"walk_forward.folds": 4, "walk_forward.test_sessions": 210}
-FOLDS |= {"walk_forward.minimum_train_sessions": 420, "ensemble.training_sessions": 1512}
+FOLDS = {
+    "validation_strategy.walk_forward.folds": 4,
+    "validation_strategy.walk_forward.test_sessions": 210,
+    "validation_strategy.walk_forward.minimum_train_sessions": 420,
+    "data_sources.training_sessions": 1512,
+}
 
 
 def out_of_sample_auc(edge: float, seed: int, configs: Path) -> float:

@@ -8,9 +8,17 @@ from turbomode_assets_tests.models.planted import families, feature_names, plant
 
 FEATURES = 6
 
-_TREES = {"rounds": 20, "leaves": 7, "minimum_leaf_rows": 20, "feature_fraction": 0.8, "l2": 1.0}
+_TREES = {
+    "rounds": 20,
+    "bins": 63,
+    "leaves": 7,
+    "minimum_leaf_rows": 20,
+    "feature_fraction": 0.8,
+    "l2": 1.0,
+}
 _NETWORK = {
     "epochs": 3,
+    "patience_epochs": 2,
     "batch_rows": 128,
     "learning_rate": 0.02,
     "weight_decay": 0.01,
@@ -21,7 +29,12 @@ _NETWORK = {
 
 SMALL = ModelsConfig.model_validate(
     {
-        "lightgbm_gbdt": {**_TREES, "learning_rate": 0.1, "bagging_fraction": 0.8},
+        "lightgbm_gbdt": {
+            **_TREES,
+            "learning_rate": 0.1,
+            "bagging_fraction": 0.8,
+            "patience_rounds": 5,
+        },
         "lightgbm_dart": {
             **_TREES,
             "learning_rate": 0.2,
@@ -29,7 +42,13 @@ SMALL = ModelsConfig.model_validate(
             "drop_rate": 0.2,
             "skip_drop": 0.3,
         },
-        "lightgbm_goss": {**_TREES, "learning_rate": 0.1, "top_rate": 0.3, "other_rate": 0.3},
+        "lightgbm_goss": {
+            **_TREES,
+            "learning_rate": 0.1,
+            "top_rate": 0.3,
+            "other_rate": 0.3,
+            "patience_rounds": 5,
+        },
         "lightgbm_forest": {**_TREES, "bagging_fraction": 0.6},
         "logistic": {"l2": 0.02, "iterations": 50, "clip_deviations": 4.0},
         "mlp": {**_NETWORK, "blocks": 1},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from turbomode_assets.config.training import WalkForwardConfig
+from turbomode_assets.config.judging import WalkForwardConfig
 from turbomode_assets.contracts.errors import InputError, MissingDataError
 from turbomode_assets.sessions import offset_session, sessions_between
 from turbomode_assets.validation import walk_forward_folds

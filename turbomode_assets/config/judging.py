@@ -1,0 +1,150 @@
+"""Sections on how a model is judged: validation, gate, importance, and when one is due."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from turbomode_assets.config.section import Section
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+BaseModelName = Literal[
+    "lightgbm_gbdt",
+    "lightgbm_dart",
+    "lightgbm_goss",
+    "lightgbm_forest",
+    "logistic",
+    "mlp",
+    "gru",
+    "tcn",
+]
+
+
+class WalkForwardConfig(Section):
+    """Expanding walk-forward folds over decision sessions; purging uses label end sessions."""
+
+    folds: Annotated[int, Field(ge=2, le=20)]
+    test_sessions: Annotated[int, Field(ge=5)]
+    minimum_train_sessions: Annotated[int, Field(ge=20)]
+    embargo_sessions: Annotated[int, Field(ge=0)]
+
+
+class CombinatorialConfig(Section):
+    """Combinatorial purged cross-validation: the models it is run for, and its groups.
+
+    `groups` blocks of sessions, `test_groups` of them held out at a time; an empty list of models
+    leaves it out.
+    """
+
+    models: list[BaseModelName]
+    groups: Annotated[int, Field(ge=3, le=20)]
+    test_groups: Annotated[int, Field(ge=1, le=10)]
+
+    @model_validator(mode="after")
+    def _something_is_left_to_learn_from(self) -> Self:
+        if self.test_groups >= self.groups:
+            raise ValueError(
+                f"test_groups ({self.test_groups}) must be below groups ({self.groups})"
+            )
+        return self
+
+
+class CscvConfig(Section):
+    """Combinatorially symmetric cross-validation of the models' daily results."""
+
+    blocks: Annotated[int, Field(ge=4, le=32, multiple_of=2)]
+    maximum_splits: Positive
+
+
+class ValidationStrategyConfig(Section):
+    """How models are measured on rows they did not learn from.
+
+    `inner_validation_sessions` at the end of each fold's training rows decide when to stop. A
+    feature that alone tells BUY from SELL with an AUC beyond `maximum_feature_auc` (or its
+    reverse) is taken for a leak, and training is refused.
+    """
+
+    walk_forward: WalkForwardConfig
+    inner_validation_sessions: Annotated[int, Field(ge=5)]
+    maximum_feature_auc: Annotated[float, Field(gt=0.5, le=1)]
+    combinatorial: CombinatorialConfig
+    cscv: CscvConfig
+
+
+class SectorSymbolTrackingConfig(Section):
+    """When a sector, symbol or regime is reported as too thin to judge.
+
+    Rows judged, share of the rarest class among them, and share of rows with a forecast.
+    """
+
+    minimum_rows: Positive
+    minimum_class_share: Share
+    minimum_coverage: Share
+
+
+class ModelPromotionGateConfig(Section):
+    """Rules that a model must pass before its signals go out, measured out of sample.
+
+    Gains are over the forecast of the training rows' class shares: `accuracy` in correct rows,
+    `log_loss` in nats per row, `precision` of the BUY and SELL calls over those classes' shares.
+    `recall` is the mean of BUY's and SELL's. `calibration_error` is the expected one. `sharpe` is
+    yearly, of the session-demeaned daily result; `deflated_probability` that its true value is
+    above the best that luck gives as many trials; `probability_of_loss` by CSCV. In each regime
+    of at least `regime_minimum_rows` the log-loss gain is at least `regime_log_loss_gain`.
+    Against a champion, a paired test on the same rows with a lag of `improvement_lag_horizons`
+    horizons must give a p-value of at most `improvement_p_value`.
+    """
+
+    minimum_accuracy_gain: float
+    minimum_precision_gain: float
+    minimum_recall: Share
+    minimum_log_loss_gain: float
+    maximum_calibration_error: Share
+    minimum_sharpe: float
+    minimum_deflated_probability: Share
+    maximum_probability_of_loss: Share
+    regime_minimum_rows: Positive
+    regime_log_loss_gain: float
+    improvement_p_value: Annotated[float, Field(gt=0, le=1)]
+    improvement_lag_horizons: Annotated[float, Field(ge=1)]
+    shadow_sessions: Annotated[int, Field(ge=0, le=252)]
+    ab_share: Share
+
+
+class ShapAnalysisConfig(Section):
+    """Which share of the work feature contributions may take, and what is said of them.
+
+    `sample_rows` are drawn for the report, `top_features` are shown. A rank correlation of
+    importance with the champion's below `minimum_rank_correlation` is reported as drift.
+    """
+
+    sample_rows: Positive
+    top_features: Positive
+    minimum_rank_correlation: Annotated[float, Field(ge=-1, le=1)]
+
+
+class UnderperformanceConfig(Section):
+    """A champion whose signals do worse than promised.
+
+    Over its last `window_sessions` of known outcomes, its log loss exceeds that of the class
+    shares it learned from by more than `maximum_log_loss_excess` nats per row.
+    """
+
+    window_sessions: Annotated[int, Field(ge=5)]
+    maximum_log_loss_excess: Annotated[float, Field(ge=0)]
+
+
+class TrainingOrchestratorConfig(Section):
+    """When a model is due, and the seed of everything random in training.
+
+    Due: `cadence_sessions` after the last training; after `drift_alarm_sessions` alarms since
+    then; when the symbols with GREEN data changed by more than `coverage_change` of those trained
+    on; or when the champion underperforms.
+    """
+
+    seed: int
+    cadence_sessions: Positive
+    drift_alarm_sessions: Positive
+    coverage_change: Share
+    underperformance: UnderperformanceConfig
