@@ -24,6 +24,7 @@ with warnings.catch_warnings():
     )
     from turbomode_assets.automation import jobs, schedules, sensors
 
+from turbomode_assets.resources.experiment_tracking import ExperimentTrackingResource
 from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
 from turbomode_assets.resources.ingestion import IngestionResource
 from turbomode_assets.resources.io_managers import LakeIOManager, MasterReaderIOManager
@@ -77,7 +78,10 @@ def build(settings: SettingsResource | None = None) -> dg.Definitions:
                 features.features_are_healthy,
             ],
             jobs=jobs.JOBS,
-            schedules=[schedules.nightly_schedule(settings.scheduler().nightly)],
+            schedules=[
+                schedules.nightly_schedule(settings.scheduler().nightly),
+                schedules.training_schedule(settings.scheduler().training, settings),
+            ],
             sensors=sensors.build_sensors(settings.scheduler().sensors),
             resources=build_resources(settings),
             executor=dg.in_process_executor,
@@ -92,6 +96,7 @@ def build_resources(settings: SettingsResource) -> dict[str, object]:
     return {
         "settings": settings,
         "master": master,
+        "tracking": ExperimentTrackingResource(),
         "lake_store": lake,
         "memory": MemoryResource(settings=settings),
         "artifacts": ArtifactsResource(settings=settings),

@@ -1,5 +1,6 @@
 """Splits and dividends as features and labels read them: without those not believed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,9 +41,16 @@ class CorporateActions:
 
 
 def read_corporate_actions(
-    store: MasterReader, config: CurationConfig, *, caller: str
+    store: MasterReader,
+    config: CurationConfig,
+    *,
+    caller: str,
+    versions: Mapping[str, int] | None = None,
 ) -> CorporateActions:
-    """Read every event and sort out dividends that are not believed."""
-    splits, dividends = (store.read(name, caller=caller) for name in ("splits", "dividends"))
+    """Read every event, at `versions` where given, and sort out dividends not believed."""
+    splits, dividends = (
+        store.read(name, caller=caller, version=(versions or {}).get(name))
+        for name in ("splits", "dividends")
+    )
     usable, doubted = usable_dividends(dividends.rows, config)
     return CorporateActions(splits, dividends, usable, doubted)

@@ -1,6 +1,7 @@
 """Which feature set the stored features belong to, and who may read them."""
 
 import hashlib
+from collections.abc import Mapping
 
 import polars as pl
 
@@ -17,15 +18,28 @@ def present_feature_set(config: TrainingConfig) -> str:
     return hashlib.sha256(content.encode()).hexdigest()
 
 
-def stored_feature_sets(lake: Lake, span: SessionSpan, *, caller: str) -> pl.DataFrame:
+def stored_feature_sets(
+    lake: Lake, span: SessionSpan, *, caller: str, versions: Mapping[str, int] | None = None
+) -> pl.DataFrame:
     """Session and digest of the feature set of every stored session of a span.
 
     A session of features that nothing vouches for has the digest `none`.
     """
+    pinned = versions or {}
     health = lake.read(
-        "feature_health", caller=caller, span=span, columns=["session", "feature_digest"]
+        "feature_health",
+        caller=caller,
+        span=span,
+        columns=["session", "feature_digest"],
+        version=pinned.get("feature_health"),
     )
-    stored = lake.read("features", caller=caller, span=span, columns=["session"])
+    stored = lake.read(
+        "features",
+        caller=caller,
+        span=span,
+        columns=["session"],
+        version=pinned.get("features"),
+    )
     return (
         stored.rows.unique()
         .join(health.rows.unique(), on="session", how="left")

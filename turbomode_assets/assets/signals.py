@@ -1,7 +1,9 @@
 """Signals: what the champion says about every symbol, with all that is needed to explain it."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import TypeVar
 
 import dagster as dg
 import polars as pl
@@ -17,7 +19,7 @@ from turbomode_assets.assets.metadata import (
 from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
 from turbomode_assets.config.learning import LONGEST_TRAINING
 from turbomode_assets.config.training import LONGEST_SEQUENCE
-from turbomode_assets.contracts.errors import MissingDataError
+from turbomode_assets.contracts.errors import MissingDataError, TurbomodeError
 from turbomode_assets.contracts.table import describe_rows
 from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.curation import with_sectors
@@ -33,11 +35,13 @@ from turbomode_assets.resources.stores import (
     MemoryResource,
 )
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.signals import make_predictions
+from turbomode_assets.signals import make_predictions, release_signals
 from turbomode_assets.stores import Artifacts, Pinned
 from turbomode_assets.stores.artifacts import ENSEMBLE
-from turbomode_assets.stores.model_registry import Champion, champions_over
+from turbomode_assets.stores.model_registry import Champion, challengers_over, champions_over
 from turbomode_assets.stores.signal_book import record_signals
+
+Answer = TypeVar("Answer")
 
 
 @dg.asset(
@@ -80,64 +84,124 @@ def signals(
     sets = stored_feature_sets(lake, span.trailing(LONGEST_SEQUENCE), caller="signals")
     tradeable = universe.rows.filter(pl.col("role") == "tradeable").get_column("symbol")
     quoted = bars.rows.filter(pl.col("symbol").is_in(tradeable.implode()))
-    reigns = [
-        Reign(champion, sessions, load_ensemble(_files_of(champion, artifacts.open())))
-        for champion, sessions in champions_over(book, span)
-    ]
+    reigns = [_open_reign(*each, artifacts.open()) for each in champions_over(book, span)]
+    shadows = Shadows(challengers_over(book, span), artifacts.open())
     quality = settings.data_quality()
     passage = pass_gate(
         store,
         book,
         quality,
-        span.trailing(max(reign.model.look_back_sessions for reign in reigns) + LONGEST_WINDOW - 1),
+        _sessions_read(span, [*reigns, *shadows.reigns]),
         threshold=quality.gate.signals_green_share,
         needed_by=f"signals of {span}",
         configuration=config,
     )
-    predictions = pl.concat(
-        _predict(reign, features.rows, sets, quoted, versions_of(reads), passage.override)
-        for reign in reigns
+    market = Market(features.rows, sets, quoted, versions_of(reads), passage.override)
+    release = release_signals(
+        pl.concat(_predict(reign, market) for reign in reigns), shadows.predict(market)
     )
     # The lake first: whatever is active in memory has its row of predictions.
-    written = lake.replace("predictions", predictions, span=span, caller="signals")
+    written = lake.replace("predictions", release.sent, span=span, caller="signals")
+    if release.shadow.height or lake.exists("shadow_predictions"):
+        lake.replace("shadow_predictions", release.shadow, span=span, caller="signals")
     sectored = with_sectors(quoted, sectors.rows).select("symbol", "session", "sector")
-    record_signals(book, predictions, quoted, sectored)
-    table = dg.MetadataValue.md(signal_table(predictions.filter(pl.col("session") == span.last)))
-    metadata = table_metadata(predictions, span, reads=reads, signals=table) | passage.metadata
+    record_signals(book, release.sent, quoted, sectored, said=release.said)
+    table = signal_table(release.sent.filter(pl.col("session") == span.last))
+    metadata = table_metadata(release.sent, span, reads=reads, signals=dg.MetadataValue.md(table))
+    metadata |= passage.metadata | shadows.metadata
     return dg.MaterializeResult(metadata=metadata | {"store_version": written.version})
 
 
 @dataclass(frozen=True)
 class Reign:
-    """A champion, the sessions it is in force for, and its models."""
+    """A champion or challenger, the sessions it is that for, and its models."""
 
     champion: Champion
     sessions: SessionSpan
     model: Ensemble
 
 
-def _files_of(champion: Champion, artifacts: Artifacts) -> Path:
-    return artifacts.model_folder(champion.model_version) / ENSEMBLE
+@dataclass(frozen=True)
+class Market:
+    """What predictions are made from: features and their sets, bars, what was read, and a waiver.
+
+    `quoted` holds the bars of the tradeable symbols.
+    """
+
+    features: pl.DataFrame
+    sets: pl.DataFrame
+    quoted: pl.DataFrame
+    store_versions: dict[str, int]
+    gate_override: str | None
 
 
-def _predict(
-    reign: Reign,
-    features: pl.DataFrame,
-    sets: pl.DataFrame,
-    quoted: pl.DataFrame,
-    store_versions: dict[str, int],
-    gate_override: str | None,
-) -> pl.DataFrame:
+class Shadows:
+    """The challengers of a span. One that fails is left out, and the metadata say why.
+
+    A model that is on trial must not keep the champion's signals back.
+    """
+
+    def __init__(
+        self, challengers: list[tuple[Champion, SessionSpan]], artifacts: Artifacts
+    ) -> None:
+        self._left_out: dict[str, str] = {}
+        opened = [
+            self._try(challenger, partial(_open_reign, challenger, sessions, artifacts))
+            for challenger, sessions in challengers
+        ]
+        self.reigns = [reign for reign in opened if reign is not None]
+
+    def predict(self, market: Market) -> list[tuple[pl.DataFrame, float]]:
+        """Each challenger's predictions and the share of the symbols that go out with them."""
+        answers = [
+            self._try(reign.champion, partial(_challenge, reign, market)) for reign in self.reigns
+        ]
+        return [answer for answer in answers if answer is not None]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Who predicted in shadow, and who could not."""
+        names = {reign.champion.model_version for reign in self.reigns} - self._left_out.keys()
+        told = {"challengers": ", ".join(sorted(names))} if names else {}
+        if self._left_out:
+            reasons = [f"{name}: {reason}" for name, reason in sorted(self._left_out.items())]
+            told["challengers_left_out"] = "\n".join(reasons)
+        return told
+
+    def _try(self, challenger: Champion, work: Callable[[], Answer]) -> Answer | None:
+        try:
+            return work()
+        except TurbomodeError as error:
+            self._left_out[challenger.model_version] = str(error)
+            return None
+
+
+def _open_reign(champion: Champion, sessions: SessionSpan, artifacts: Artifacts) -> Reign:
+    folder = artifacts.model_folder(champion.model_version) / ENSEMBLE
+    return Reign(champion, sessions, load_ensemble(folder))
+
+
+def _sessions_read(span: SessionSpan, reigns: list[Reign]) -> SessionSpan:
+    """Sessions whose bars the predictions of a span rest on."""
+    look_back = max(reign.model.look_back_sessions for reign in reigns)
+    return span.trailing(look_back + LONGEST_WINDOW - 1)
+
+
+def _challenge(reign: Reign, market: Market) -> tuple[pl.DataFrame, float]:
+    return _predict(reign, market), reign.model.config.model_promotion_gate.ab_share
+
+
+def _predict(reign: Reign, market: Market) -> pl.DataFrame:
     champion, model = reign.champion, reign.model
-    _require_features(features, quoted, reign.sessions)
+    _require_features(market.features, market.quoted, reign.sessions)
     require_feature_set(
-        sets,
+        market.sets,
         reign.sessions.trailing(model.look_back_sessions),
         champion.feature_digest,
         reader=f"champion {champion.model_version}",
     )
     matrix, rows = prediction_matrix(
-        features.join(quoted, on="symbol", how="semi"),
+        market.features.join(market.quoted, on="symbol", how="semi"),
         reign.sessions,
         model.columns,
         model.families,
@@ -150,9 +214,9 @@ def _predict(
         model_version=champion.model_version,
         feature_digest=champion.feature_digest,
         config_digest=champion.config_digest,
-        store_versions=store_versions,
-        vendors=quoted,
-        gate_override=joined_reasons(champion.gate_override, gate_override),
+        store_versions=market.store_versions,
+        vendors=market.quoted,
+        gate_override=joined_reasons(champion.gate_override, market.gate_override),
     )
 
 

@@ -21,7 +21,8 @@ nightly = dg.define_asset_job(
 train = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.assets("ensemble"),
-    description="A new ensemble as of a session.",
+    executor_def=dg.multiprocess_executor,
+    description="A new ensemble as of a session; base models are fitted side by side.",
 )
 backfill = dg.define_asset_job(
     "backfill",

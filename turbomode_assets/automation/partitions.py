@@ -56,7 +56,7 @@ def trailing_sessions(count: int) -> dg.TimeWindowPartitionMapping:
     return dg.TimeWindowPartitionMapping(start_offset=-count)
 
 
-def session_span(context: dg.AssetExecutionContext) -> SessionSpan:
+def session_span(context: dg.AssetExecutionContext | dg.OpExecutionContext) -> SessionSpan:
     """Sessions that a run materializes.
 
     Raises:

@@ -7,8 +7,8 @@ from pydantic import Field
 from turbomode_assets.config.section import ConfigurationFile, Section
 
 
-class NightlyConfig(Section):
-    """The nightly run, in New York time, after the session's data has settled."""
+class TaskConfig(Section):
+    """A task that is looked at once a day, in New York time."""
 
     hour: Annotated[int, Field(ge=0, le=23)]
     minute: Annotated[int, Field(ge=0, le=59)]
@@ -31,7 +31,8 @@ class SensorsConfig(Section):
 
 
 class SchedulerConfig(ConfigurationFile):
-    """All schedules and sensors."""
+    """All schedules and sensors: the nightly run, and training where it is due."""
 
-    nightly: NightlyConfig
+    nightly: TaskConfig
+    training: TaskConfig
     sensors: SensorsConfig

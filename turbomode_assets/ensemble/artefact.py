@@ -18,6 +18,7 @@ from pydantic import ValidationError
 from turbomode_assets.config.models import ModelsConfig
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import StoreError, first_few
+from turbomode_assets.ensemble.calibration import Calibrator
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities, MetaLearner
 from turbomode_assets.models import (
     BaseModel,
@@ -29,28 +30,40 @@ from turbomode_assets.models import (
 
 MANIFEST_FILE = "manifest.json"
 META_LEARNER_FILE = "meta_learner.json"
+CALIBRATOR_FILE = "calibrator.json"
 OUT_OF_SAMPLE_FILE = "out_of_sample.parquet"
-_LIBRARIES = ("lightgbm", "numpy", "polars", "safetensors", "scikit-learn", "torch")
+_LIBRARIES = (
+    "lightgbm",
+    "numpy",
+    "polars",
+    "safetensors",
+    "scikit-learn",
+    "torch",
+    "turbomode-assets",
+)
 
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Eight fitted base models, their meta-learner, and all that prediction needs to know.
+    """Eight fitted base models, what stacks and calibrates them, and all that prediction needs.
 
     `families` maps each of `columns` to its family; `configuration` is the training configuration
     as JSON; `metrics` is what `train_ensemble` measured; `out_of_sample` holds the probabilities
-    behind the ensemble's metrics: symbol, decision_session, session, label, exit_reason, p_sell,
-    p_hold, p_buy.
+    behind the ensemble's metrics: the rows of the training set, p_sell, p_hold, p_buy.
+    `provenance` says what it was made from and with: feature set, configuration digest, versions
+    of stores, code and libraries.
     """
 
     models: Mapping[str, BaseModel]
     meta_learner: MetaLearner
+    calibrator: Calibrator
     columns: tuple[str, ...]
     families: Mapping[str, str]
     as_of: dt.date
     configuration: Mapping[str, Any]
     metrics: Mapping[str, Any]
     out_of_sample: pl.DataFrame
+    provenance: Mapping[str, Any]
 
     @property
     def config(self) -> TrainingConfig:
@@ -81,7 +94,9 @@ class Ensemble:
         Raises:
             ContractError: the matrix has other columns than `columns`, or another order.
         """
-        return self.meta_learner.predict_proba(self.base_probabilities(matrix))
+        return self.calibrator.apply(
+            self.meta_learner.predict_proba(self.base_probabilities(matrix))
+        )
 
     def save(self, directory: Path) -> None:
         """Write the ensemble as this folder, wholly or not at all.
@@ -105,6 +120,7 @@ class Ensemble:
             (directory / name).mkdir()
             model.save(directory / name)
         _write_json(directory / META_LEARNER_FILE, self.meta_learner.to_json())
+        _write_json(directory / CALIBRATOR_FILE, self.calibrator.to_json())
         self.out_of_sample.write_parquet(directory / OUT_OF_SAMPLE_FILE)
         manifest = {
             "as_of": self.as_of.isoformat(),
@@ -113,8 +129,8 @@ class Ensemble:
             "models": list(self.models),
             "config": dict(self.configuration),
             "metrics": dict(self.metrics),
-            "libraries": _libraries(),
-            "files": _digests(directory),
+            "provenance": dict(self.provenance),
+            "files": file_digests(directory),
         }
         _write_json(directory / MANIFEST_FILE, manifest | {"sha256": _digest_of_json(manifest)})
 
@@ -131,17 +147,22 @@ def load_ensemble(directory: Path) -> Ensemble:
         models_config = ModelsConfig.model_validate(manifest["config"]["ensemble_config"]["models"])
     except ValidationError as error:
         raise _other_rules(str(directory), error) from error
-    meta = json.loads((directory / META_LEARNER_FILE).read_text(encoding="utf-8"))
+    meta, calibrator = (
+        json.loads((directory / name).read_text(encoding="utf-8"))
+        for name in (META_LEARNER_FILE, CALIBRATOR_FILE)
+    )
     columns = tuple(manifest["columns"])
     return Ensemble(
         models=load_base_models(directory, models_config),
         meta_learner=MetaLearner.from_json(meta),
+        calibrator=Calibrator.from_json(calibrator),
         columns=columns,
         families=dict(zip(columns, manifest["families"], strict=True)),
         as_of=dt.date.fromisoformat(manifest["as_of"]),
         configuration=manifest["config"],
         metrics=manifest["metrics"],
         out_of_sample=pl.read_parquet(directory / OUT_OF_SAMPLE_FILE),
+        provenance=manifest["provenance"],
     )
 
 
@@ -149,11 +170,22 @@ def ensemble_version(
     as_of: dt.date, *, config_digest: str, feature_digest: str, seed: int, data_digest: str
 ) -> str:
     """Name an ensemble by its as-of session and a digest of all it was made from and with."""
-    parts = [as_of.isoformat(), config_digest, feature_digest, seed, data_digest, _libraries()]
+    made_with = libraries() | {"code": code_digest()}
+    parts = [as_of.isoformat(), config_digest, feature_digest, seed, data_digest, made_with]
     return f"{as_of}-{_digest_of_json(parts)[:8]}"
 
 
-def _libraries() -> dict[str, str]:
+def code_digest() -> str:
+    """SHA-256 of every module of this package: what trained, to the letter."""
+    package = Path(__file__).resolve().parents[1]
+    content = hashlib.sha256()
+    for path in sorted(package.rglob("*.py")):
+        content.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
+    return content.hexdigest()
+
+
+def libraries() -> dict[str, str]:
+    """Version of every library that shapes a model, and of this package."""
     return {name: importlib.metadata.version(name) for name in _LIBRARIES}
 
 
@@ -185,7 +217,7 @@ def _verified_manifest(directory: Path) -> dict[str, Any]:
         raise _corrupt(directory, f"{MANIFEST_FILE} ({error})") from error
     if stated != _digest_of_json(manifest):
         raise _corrupt(directory, MANIFEST_FILE)
-    found = _digests(directory)
+    found = file_digests(directory)
     wrong = sorted(
         name for name in files.keys() | found.keys() if files.get(name) != found.get(name)
     )
@@ -211,7 +243,7 @@ def _other_rules(where: str, error: ValidationError) -> StoreError:
     )
 
 
-def _digests(directory: Path) -> dict[str, str]:
+def file_digests(directory: Path) -> dict[str, str]:
     """SHA-256 of every file below the folder but the manifest, by relative path."""
     return {
         path.relative_to(directory).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()

@@ -18,6 +18,8 @@ BaseProbabilities = NDArray[np.float64]
 """Probabilities [rows, base models, classes]."""
 
 _LEAST_PROBABILITY = 1e-6
+_LEAST_SPREAD = 0.05
+_FARTHEST_DEVIATIONS = 4.0
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,10 @@ class MetaLearner:
     """Multinomial logistic regression on standardised base log-probabilities.
 
     Probabilities below 1e-6 count as 1e-6. The coefficients are shrunk towards 0, which is the
-    forecast of the class shares: base models without skill leave it unchanged.
+    forecast of the class shares: base models without skill leave it unchanged. A base model that
+    hardly varied where the stack learned is measured in units of 0.05, and values count as at most
+    4 deviations from the centre: refitted on more rows, such a model moves by many of its own
+    deviations without knowing more.
     Source: stacking (Wolpert 1992), fitted on out-of-fold predictions only.
     """
 
@@ -50,16 +55,16 @@ class MetaLearner:
             )
         logs = _log(base)
         centre, spread = logs.mean(axis=0), logs.std(axis=0)
-        scale = np.where(spread > 0, spread, 1.0)
+        scale = np.maximum(spread, _LEAST_SPREAD)
         # scikit-learn weighs the sum of the losses by C; ours is the mean loss.
         solver = LogisticRegression(C=1 / (config.l2 * len(labels)), tol=1e-8, max_iter=1000)
         with threadpool_limits(1):
-            solver.fit((logs - centre) / scale, labels)
+            solver.fit(_standardised(logs, centre, scale), labels)
         return cls(centre, scale, solver.coef_, solver.intercept_)
 
     def predict_proba(self, base: BaseProbabilities) -> Probabilities:
         """Probabilities [rows, classes] for base probabilities [rows, models, classes]."""
-        standardised = (_log(base) - self.centre) / self.scale
+        standardised = _standardised(_log(base), self.centre, self.scale)
         # Summed row by row over adjacent values: a matrix product, or another memory layout,
         # would round differently with the number of rows.
         terms = np.multiply(standardised[:, None, :], self.coefficients, order="C")
@@ -82,6 +87,13 @@ class MetaLearner:
         """Rebuild from `to_json`."""
         names = ("centre", "scale", "coefficients", "intercepts")
         return cls(*(np.asarray(content[name], dtype=np.float64) for name in names))
+
+
+def _standardised(
+    logs: NDArray[np.float64], centre: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    deviations: NDArray[np.float64] = (logs - centre) / scale
+    return np.clip(deviations, -_FARTHEST_DEVIATIONS, _FARTHEST_DEVIATIONS)
 
 
 def _log(base: BaseProbabilities) -> NDArray[np.float64]:

@@ -1,7 +1,6 @@
-"""Fitting the ensemble, and measuring it on rows that nothing in it has seen."""
+"""Training in one go: every fit, the stack, and what they scored on rows nothing had seen."""
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,142 +9,97 @@ from numpy.typing import NDArray
 
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.contracts.errors import MissingDataError
-from turbomode_assets.ensemble.artefact import Ensemble
-from turbomode_assets.ensemble.meta_learner import BaseProbabilities, MetaLearner
+from turbomode_assets.ensemble.artefact import Ensemble, libraries
+from turbomode_assets.ensemble.fitting import FittedModel, fit_base_model
+from turbomode_assets.ensemble.folds import candidate_rows, learned_rows, plan_folds
+from turbomode_assets.ensemble.meta_learner import BaseProbabilities
+from turbomode_assets.ensemble.stacking import Stacked, evaluated_rows, stack
 from turbomode_assets.ensemble.training_set import TrainingSet
-from turbomode_assets.models import BaseModel, Labels, Probabilities, base_models
-from turbomode_assets.sessions import sessions_between
-from turbomode_assets.validation import (
-    Fold,
-    class_shares,
-    classification_report,
-    walk_forward_folds,
-)
-from turbomode_assets.validation.metrics import log_loss
+from turbomode_assets.models import Probabilities, base_models
+from turbomode_assets.validation import Fold, class_shares, classification_report
 
 Report = Callable[[str], None]
 Rows = NDArray[np.int64]
+FORECAST = ("p_sell", "p_hold", "p_buy")
 
 
 def train_ensemble(
     training_set: TrainingSet, config: TrainingConfig, *, report: Report
 ) -> Ensemble:
-    """Fit eight base models and the meta-learner, and measure all of them out of sample.
+    """Fit eight base models and stack them, and measure all of them out of sample.
 
-    The meta-learner is fitted on out-of-fold predictions; the base models are then fitted once
-    more on every row. From the second fold on, a meta-learner fitted on the out-of-fold rows of
-    earlier folds alone, purged as the fold's training rows are, predicts the fold: those are the
-    ensemble's metrics. `report` gets one line for each fit.
-
-    `metrics` holds `folds` (what each fold was), `evaluated_folds`, and for each base model and
-    `ensemble` the reports of `classification_report`: one for each fold and `pooled` over the
-    evaluated folds, so that all are compared on the same rows.
+    The steps of a training run do the same one by one. `report` gets one line for each fit.
 
     Raises:
         MissingDataError: too few sessions for the folds, or a class is absent where the
             meta-learner learns.
     """
-    folds = _folds(training_set, config)
-    meta_rows = _meta_rows(folds, training_set.labels)
-    base = _out_of_fold(training_set, folds, config, report)
-    stacked = np.full((len(training_set.labels), len(CLASSES)), np.nan)
-    for fold in folds[1:]:
-        learned = meta_rows[fold.number]
-        meta = MetaLearner.fit(
-            base[learned], training_set.labels[learned], config.ensemble_config.meta_learner
-        )
-        stacked[fold.test] = meta.predict_proba(base[fold.test])
-        loss = log_loss(stacked[fold.test], training_set.labels[fold.test])
-        report(f"fold {fold.number}/{len(folds)} ensemble: log loss {loss:.4f}")
-    tested = np.concatenate([fold.test for fold in folds])
-    models = _refit(training_set, config, report)
-    names = tuple(models)
-    forecasts = {name: base[:, at] for at, name in enumerate(names)} | {"ensemble": stacked}
+    folds = plan_folds(training_set, config)
+    learned = learned_rows(training_set, candidate_rows(training_set, folds), config)
+    fitted = {
+        name: fit_base_model(training_set, folds, learned, name, config, report=report)
+        for name in base_models(config.ensemble_config.models)
+    }
+    stacked = stack(
+        base_forecasts(fitted), training_set.labels, folds, config.ensemble_config, report=report
+    )
+    return assemble_ensemble(training_set, folds, fitted, stacked, config, provenance={})
+
+
+def base_forecasts(fitted: Mapping[str, FittedModel]) -> BaseProbabilities:
+    """Out-of-fold forecasts [rows, models, classes] of the base models, in their order."""
+    return np.stack([each.out_of_fold for each in fitted.values()], axis=1)
+
+
+def assemble_ensemble(
+    training_set: TrainingSet,
+    folds: Sequence[Fold],
+    fitted: Mapping[str, FittedModel],
+    stacked: Stacked,
+    config: TrainingConfig,
+    *,
+    provenance: Mapping[str, Any],
+) -> Ensemble:
+    """Put the fitted parts together, with their scores on the evaluated folds.
+
+    `metrics` holds `folds` (what each fold was), `evaluated_folds`, and for each base model and
+    `ensemble` the reports of `classification_report`: one for each fold and `pooled` over the
+    evaluated folds, so that all are compared on the same rows.
+    """
+    forecasts = {name: each.out_of_fold for name, each in fitted.items()}
+    forecasts["ensemble"] = stacked.forecast
+    evaluated = evaluated_rows(folds)
+    out_of_sample = pl.DataFrame(stacked.forecast[evaluated], schema=list(FORECAST))
     return Ensemble(
-        models=models,
-        meta_learner=MetaLearner.fit(
-            base[tested], training_set.labels[tested], config.ensemble_config.meta_learner
-        ),
+        models={name: each.model for name, each in fitted.items()},
+        meta_learner=stacked.meta_learner,
+        calibrator=stacked.calibrator,
         columns=training_set.matrix.columns,
         families=dict(training_set.families),
         as_of=training_set.as_of,
         configuration=config.model_dump(mode="json"),
-        metrics=_metrics(training_set, folds, forecasts),
-        out_of_sample=_out_of_sample(training_set, folds, stacked),
+        metrics=_metrics(training_set, folds, forecasts, fitted),
+        out_of_sample=training_set.rows[evaluated].hstack(out_of_sample),
+        provenance={"libraries": libraries()} | dict(provenance),
     )
 
 
-def _folds(training_set: TrainingSet, config: TrainingConfig) -> list[Fold]:
-    decision, label_end = training_set.decision, training_set.label_end
-    return walk_forward_folds(
-        decision,
-        label_end,
-        sessions_between(decision.min().item(), max(label_end.max(), decision.max()).item()),
-        config.validation_strategy.walk_forward,
-        horizon_sessions=config.triple_barrier.horizon_sessions,
-    )
-
-
-def _meta_rows(folds: list[Fold], labels: Labels) -> dict[int, Rows]:
-    """Rows of earlier folds that the meta-learner of each later fold may learn from."""
-    rows = {}
-    for fold in folds[1:]:
-        earlier = np.concatenate([other.test for other in folds if other.number < fold.number])
-        rows[fold.number] = np.intersect1d(earlier, fold.train)
-        present = class_shares(labels[rows[fold.number]])
-        absent = [name for name, share in zip(CLASSES, present, strict=True) if not share]
-        if absent:
-            raise MissingDataError(
-                f"the {len(rows[fold.number])} out-of-fold rows before fold {fold.number} hold no "
-                f"label of class {', '.join(absent)}",
-                where="walk_forward, meta-learner",
-                fix="raise walk_forward.test_sessions, or move the barriers so that every class "
-                "occurs",
-            )
-    return rows
-
-
-def _out_of_fold(
-    training_set: TrainingSet, folds: list[Fold], config: TrainingConfig, report: Report
-) -> BaseProbabilities:
-    """Base probabilities [rows, models, classes] of every test row; NaN elsewhere."""
-    matrix, labels = training_set.matrix, training_set.labels
-    count = len(base_models(config.ensemble_config.models))
-    base = np.full((len(labels), count, len(CLASSES)), np.nan)
+def training_shares(training_set: TrainingSet, folds: Sequence[Fold]) -> Probabilities:
+    """Class shares [rows, classes] of what each test row's fold learned from; NaN elsewhere."""
+    shares = np.full((len(training_set.labels), len(CLASSES)), np.nan)
     for fold in folds:
-        train, test = matrix.select(fold.train), matrix.select(fold.test)
-        for at, model in enumerate(base_models(config.ensemble_config.models).values()):
-            started = time.perf_counter()
-            model.fit(train, labels[fold.train], seed=config.training_orchestrator.seed)
-            base[fold.test, at] = model.predict_proba(test)
-            loss = log_loss(base[fold.test, at], labels[fold.test])
-            seconds = time.perf_counter() - started
-            report(
-                f"fold {fold.number}/{len(folds)} {model.name}: {seconds:.1f} s, "
-                f"log loss {loss:.4f}"
-            )
-    return base
-
-
-def _refit(
-    training_set: TrainingSet, config: TrainingConfig, report: Report
-) -> dict[str, BaseModel]:
-    models = base_models(config.ensemble_config.models)
-    for name, model in models.items():
-        started = time.perf_counter()
-        model.fit(training_set.matrix, training_set.labels, seed=config.training_orchestrator.seed)
-        report(f"refit {name}: {time.perf_counter() - started:.1f} s")
-    return models
+        shares[fold.test] = class_shares(training_set.labels[fold.train])
+    return shares
 
 
 def _metrics(
-    training_set: TrainingSet, folds: list[Fold], forecasts: Mapping[str, Probabilities]
+    training_set: TrainingSet,
+    folds: Sequence[Fold],
+    forecasts: Mapping[str, Probabilities],
+    fitted: Mapping[str, FittedModel],
 ) -> dict[str, Any]:
     labels, reasons = training_set.labels, training_set.exit_reasons
-    shares = np.full((len(labels), len(CLASSES)), np.nan)
-    for fold in folds:
-        shares[fold.test] = class_shares(labels[fold.train])
+    shares = training_shares(training_set, folds)
 
     def score(forecast: Probabilities, rows: Rows) -> dict[str, Any]:
         return classification_report(
@@ -155,7 +109,7 @@ def _metrics(
             exit_reasons=reasons[rows],
         )
 
-    evaluated = np.concatenate([fold.test for fold in folds[1:]])
+    evaluated = evaluated_rows(folds)
     scores = {
         name: {
             "folds": {
@@ -167,11 +121,14 @@ def _metrics(
         for name, forecast in forecasts.items()
     }
     ensemble = scores.pop("ensemble")
+    for name, each in fitted.items():
+        scores[name]["iterations"] = dict(each.iterations)
     return {
         "as_of": training_set.as_of.isoformat(),
         "rows": len(labels),
         "warm_up_rows": training_set.warm_up_rows,
         "unexpired_rows": training_set.unexpired_rows,
+        "class_shares": dict(zip(CLASSES, class_shares(labels).tolist(), strict=True)),
         "folds": [_describe(fold) for fold in folds],
         "evaluated_folds": [fold.number for fold in folds[1:]],
         "ensemble": ensemble,
@@ -187,11 +144,3 @@ def _describe(fold: Fold) -> dict[str, Any]:
         "train_rows": len(fold.train),
         "test_rows": len(fold.test),
     }
-
-
-def _out_of_sample(
-    training_set: TrainingSet, folds: list[Fold], stacked: Probabilities
-) -> pl.DataFrame:
-    evaluated = np.sort(np.concatenate([fold.test for fold in folds[1:]]))
-    probabilities = pl.DataFrame(stacked[evaluated], schema=["p_sell", "p_hold", "p_buy"])
-    return training_set.rows[evaluated].hstack(probabilities)

@@ -3,19 +3,42 @@
 import datetime as dt
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from turbomode_assets.config.learning import ErrorReplayBufferConfig
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL, SESSION, SYMBOL
 from turbomode_assets.contracts.errors import MissingDataError
 from turbomode_assets.contracts.table import describe_rows
+from turbomode_assets.ensemble.error_replay import replay_factors
 from turbomode_assets.models import Labels, Matrix, matrix_from_frame
 from turbomode_assets.sessions import session_index, session_indices
 
+ROWS = (
+    SYMBOL,
+    DECISION_SESSION,
+    SESSION,
+    LABEL,
+    "exit_reason",
+    "entry_session",
+    "exit_session",
+    "entry_price",
+    "exit_price",
+    "return",
+)
+"""What is known of a label; `session` is when it became known."""
+CONDITIONS = {
+    "regime": pl.String(),
+    "sector": pl.String(),
+    "rare": pl.Boolean(),
+    "replay": pl.Float64(),
+}
+"""What is known of a decision: market regime, sector, rare event, factor of a replayed error."""
 _ROW = "row"
 
 
@@ -23,9 +46,9 @@ _ROW = "row"
 class TrainingSet:
     """Labelled rows, sorted by (symbol, decision_session), and their features.
 
-    `rows` is aligned with `matrix`: symbol, decision_session, session (when the label became
-    known), label, exit_reason. `warm_up_rows` labels were left out because every feature of
-    their decision was missing, `unexpired_rows` because they could still have been open.
+    `rows` is aligned with `matrix`: ROWS of the label, and CONDITIONS of its decision.
+    `warm_up_rows` labels were left out because every feature of their decision was missing,
+    `unexpired_rows` because they could still have been open.
     """
 
     matrix: Matrix
@@ -66,7 +89,7 @@ class TrainingSet:
         content = hashlib.sha256("\n".join(self.matrix.columns).encode())
         for values in (self.matrix.panel.keys, self.matrix.panel.values, self.matrix.rows):
             content.update(np.ascontiguousarray(values).tobytes())
-        content.update(self.rows.write_csv().encode())
+        content.update(self.rows.sort(SYMBOL, DECISION_SESSION).write_csv().encode())
         return content.hexdigest()
 
 
@@ -116,6 +139,54 @@ def assemble_training_set(
     )
 
 
+def with_regimes(training_set: TrainingSet, regimes: pl.DataFrame) -> TrainingSet:
+    """Name the market regime of each decision; `regimes` has session and regime."""
+    named = regimes.select(pl.col(SESSION).alias(DECISION_SESSION), "regime")
+    return _with(training_set, named, on=[DECISION_SESSION], validate="m:1")
+
+
+def with_sectors(training_set: TrainingSet, sectors: pl.DataFrame) -> TrainingSet:
+    """Name the sector of each decision; `sectors` has symbol, session and sector."""
+    named = sectors.select(SYMBOL, pl.col(SESSION).alias(DECISION_SESSION), "sector")
+    return _with(training_set, named, on=[SYMBOL, DECISION_SESSION], validate="1:1")
+
+
+def with_history(
+    training_set: TrainingSet,
+    archive: pl.DataFrame,
+    buffer: pl.DataFrame,
+    config: ErrorReplayBufferConfig,
+) -> TrainingSet:
+    """Mark decisions at rare events, and set how much more replayed errors weigh.
+
+    `archive` holds rare events (symbol, session, ...), `buffer` confident errors.
+    """
+    at_events = archive.select(
+        SYMBOL, pl.col(SESSION).alias(DECISION_SESSION), pl.lit(True).alias("rare")
+    ).unique()
+    marked = _with(training_set, at_events, on=[SYMBOL, DECISION_SESSION], validate="1:1")
+    factors = replay_factors(marked.rows, buffer, config, as_of=training_set.as_of)
+    rows = marked.rows.with_columns(replay=pl.Series(factors, dtype=pl.Float64))
+    return replace(marked, rows=rows)
+
+
+def _with(
+    training_set: TrainingSet,
+    conditions: pl.DataFrame,
+    *,
+    on: list[str],
+    validate: Literal["m:1", "1:1"],
+) -> TrainingSet:
+    rows = training_set.rows
+    (name,) = set(conditions.columns) - set(on)
+    joined = rows.drop(name).join(
+        conditions, on=on, how="left", validate=validate, maintain_order="left"
+    )
+    if name == "rare":
+        joined = joined.with_columns(pl.col("rare").fill_null(value=False))
+    return replace(training_set, rows=joined.select(rows.columns))
+
+
 def _known_and_expired(
     labels: pl.DataFrame, as_of: dt.date, config: TrainingConfig
 ) -> tuple[pl.DataFrame, int]:
@@ -127,7 +198,13 @@ def _known_and_expired(
     recent = known.with_columns(
         (entered + config.triple_barrier.horizon_sessions <= today).alias("expired")
     ).filter(decided > today - config.data_sources.training_sessions)
-    kept = recent.filter("expired").select(SYMBOL, DECISION_SESSION, SESSION, LABEL, "exit_reason")
+    kept = recent.filter("expired").select(
+        *ROWS,
+        regime=pl.lit(None, dtype=pl.String),
+        sector=pl.lit(None, dtype=pl.String),
+        rare=pl.lit(False),
+        replay=pl.lit(1.0),
+    )
     return kept, recent.height - kept.height
 
 

@@ -6,20 +6,26 @@ They read no data, choose no split, name no file by the clock. `base_models` mak
 
 from turbomode_assets.models.adapter import (
     BaseModel,
+    HeldOut,
     Labels,
     NotFittedError,
     Probabilities,
+    Weights,
 )
+from turbomode_assets.models.device import Device
 from turbomode_assets.models.matrix import Matrix, Panel, matrix_from_frame
 from turbomode_assets.models.registry import base_models, load_base_models, look_back_sessions
 
 __all__ = [
     "BaseModel",
+    "Device",
+    "HeldOut",
     "Labels",
     "Matrix",
     "NotFittedError",
     "Panel",
     "Probabilities",
+    "Weights",
     "base_models",
     "load_base_models",
     "look_back_sessions",

@@ -1,6 +1,7 @@
 """What every base model is: arrays in, probabilities out, files in a native format."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol, Self
 
@@ -17,6 +18,18 @@ Labels = NDArray[np.int8]
 Probabilities = NDArray[np.float64]
 """Probabilities [rows, classes], in the order of CLASSES; each row sums to 1."""
 
+Weights = NDArray[np.float64]
+"""How much each row counts, [rows]; only their ratios matter."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Rows that decide when to stop; never learned from."""
+
+    matrix: Matrix
+    labels: Labels
+    weights: Weights
+
 
 class NotFittedError(InputError):
     """A model was asked to predict or to save before it was fitted or loaded."""
@@ -32,17 +45,50 @@ class NotFittedError(InputError):
 class BaseModel(Protocol):
     """A three-class classifier over the feature matrix.
 
-    The same matrix, labels, configuration and seed give the same bytes on disk. A row's
+    The same rows, labels, weights, configuration and seed give the same bytes on disk. A row's
     probabilities do not depend on the rows predicted beside it.
     """
 
     name: ClassVar[str]
 
-    def fit(self, matrix: Matrix, labels: Labels, *, seed: int) -> Self:
-        """Learn from every row of the matrix.
+    @property
+    def iterations(self) -> int | None:
+        """Rounds or epochs that the fitted or loaded model keeps; None where it has no such count.
 
         Raises:
-            InputError: no rows, or labels that do not fit them.
+            NotFittedError: before fit or load.
+        """
+        ...
+
+    @property
+    def learning_curve(self) -> tuple[float, ...]:
+        """Weighted log loss of the rows held out after each round or epoch; not saved.
+
+        Empty without rows held out, after load, and for a model without rounds or epochs.
+        """
+        ...
+
+    def fit(
+        self,
+        matrix: Matrix,
+        labels: Labels,
+        *,
+        seed: int,
+        weights: Weights | None = None,
+        held_out: HeldOut | None = None,
+        iterations: int | None = None,
+    ) -> Self:
+        """Learn from the rows of the matrix.
+
+        A row counts by its weight over the mean weight, and one of weight 0 is as good as absent;
+        without weights all count alike. A model that boosts or descends in steps stops when the
+        loss of `held_out` no longer falls, and keeps its best step. `iterations` replaces the
+        configured rounds or epochs: a later fit on more rows takes as many as were found best.
+
+        Raises:
+            InputError: no rows; labels or weights that do not fit them; rows learned from among
+                those held out; iterations below 1.
+            ContractError: the rows held out have other columns.
         """
         ...
 

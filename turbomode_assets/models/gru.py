@@ -4,10 +4,11 @@ from torch import Tensor, nn
 
 from turbomode_assets.config.models import GruConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.models.network import HeadedNetwork, TorchModel, train_in_batches
+from turbomode_assets.models.batches import BatchedModel
+from turbomode_assets.models.network import HeadedNetwork
 
 
-class Gru(TorchModel[GruConfig]):
+class Gru(BatchedModel[GruConfig]):
     """Recurrent network whose last state is classified (Cho et al. 2014)."""
 
     name = "gru"
@@ -22,22 +23,26 @@ class Gru(TorchModel[GruConfig]):
         """Recurrent layers, head."""
         return _Recurrent(inputs, self.config)
 
-    def train(
-        self, network: HeadedNetwork, inputs: Tensor, steps: Tensor, labels: Tensor, *, seed: int
-    ) -> None:
-        """Train in shuffled batches."""
-        train_in_batches(network, inputs, steps, labels, self.config, seed=seed)
-
 
 class _Recurrent(HeadedNetwork):
+    """Layers of one recurrent unit each, with torch's own dropout between them.
+
+    The dropout inside a unit of several layers is cuDNN's on CUDA, whose state torch keeps from
+    one fit to the next and cannot restore.
+    """
+
     def __init__(self, inputs: int, config: GruConfig) -> None:
         super().__init__()
-        between = config.dropout if config.layers > 1 else 0.0
-        self.body = nn.GRU(inputs, config.hidden, config.layers, batch_first=True, dropout=between)
+        self.body = nn.GRU(inputs, config.hidden, batch_first=True)
+        self.deeper = nn.ModuleList(
+            nn.GRU(config.hidden, config.hidden, batch_first=True) for _ in range(config.layers - 1)
+        )
         self.dropout = nn.Dropout(config.dropout)
         self.head = nn.Linear(config.hidden, len(CLASSES))
 
     def forward(self, x: Tensor) -> Tensor:
         states, _ = self.body(x)
+        for layer in self.deeper:
+            states, _ = layer(self.dropout(states))
         logits: Tensor = self.head(self.dropout(states[:, -1]))
         return logits

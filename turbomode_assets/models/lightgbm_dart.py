@@ -7,7 +7,11 @@ from turbomode_assets.models.boosting import LightGbmModel
 
 
 class LightGbmDart(LightGbmModel[LightGbmDartConfig]):
-    """Trees that meet multiple additive regression with dropout (Rashmi, Gilad-Bachrach 2015)."""
+    """Trees that meet multiple additive regression with dropout (Rashmi, Gilad-Bachrach 2015).
+
+    It does not stop early: every round rescales the trees it drops, so that the first trees of a
+    longer run are not the model that those rounds alone had made.
+    """
 
     name = "lightgbm_dart"
 

@@ -7,7 +7,10 @@ from turbomode_assets.models.boosting import LightGbmModel
 
 
 class LightGbmForest(LightGbmModel[LightGbmForestConfig]):
-    """Averaged trees on samples of rows and columns (Breiman 2001)."""
+    """Averaged trees on samples of rows and columns (Breiman 2001).
+
+    It does not stop early: more trees steady the average and cannot overfit.
+    """
 
     name = "lightgbm_forest"
 

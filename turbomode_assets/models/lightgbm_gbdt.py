@@ -11,6 +11,12 @@ class LightGbmGbdt(LightGbmModel[LightGbmGbdtConfig]):
 
     name = "lightgbm_gbdt"
 
+    @property
+    def patience_rounds(self) -> int:
+        """Rounds without a better loss after which boosting ends."""
+        rounds: int = self.config.patience_rounds
+        return rounds
+
     def variant(self) -> dict[str, Any]:
         """Plain boosting; every round draws new rows."""
         return {

@@ -11,6 +11,12 @@ class LightGbmGoss(LightGbmModel[LightGbmGossConfig]):
 
     name = "lightgbm_goss"
 
+    @property
+    def patience_rounds(self) -> int:
+        """Rounds without a better loss after which boosting ends."""
+        rounds: int = self.config.patience_rounds
+        return rounds
+
     def variant(self) -> dict[str, Any]:
         """Boosting on the largest gradients and a sample of the rest."""
         return {

@@ -4,10 +4,11 @@ from torch import Tensor, nn
 
 from turbomode_assets.config.models import MlpConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.models.network import HeadedNetwork, TorchModel, train_in_batches
+from turbomode_assets.models.batches import BatchedModel
+from turbomode_assets.models.network import HeadedNetwork
 
 
-class Mlp(TorchModel[MlpConfig]):
+class Mlp(BatchedModel[MlpConfig]):
     """Residual perceptron, normalised before each block (after Gorishniy et al. 2021)."""
 
     name = "mlp"
@@ -15,12 +16,6 @@ class Mlp(TorchModel[MlpConfig]):
     def build(self, inputs: int) -> HeadedNetwork:
         """Projection, residual blocks, head."""
         return _ResidualPerceptron(inputs, self.config)
-
-    def train(
-        self, network: HeadedNetwork, inputs: Tensor, steps: Tensor, labels: Tensor, *, seed: int
-    ) -> None:
-        """Train in shuffled batches."""
-        train_in_batches(network, inputs, steps, labels, self.config, seed=seed)
 
 
 class _Block(nn.Module):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from turbomode_assets.config.models import ModelsConfig
 from turbomode_assets.models.adapter import BaseModel
+from turbomode_assets.models.device import Device
 from turbomode_assets.models.gru import Gru
 from turbomode_assets.models.lightgbm_dart import LightGbmDart
 from turbomode_assets.models.lightgbm_forest import LightGbmForest
@@ -14,17 +15,21 @@ from turbomode_assets.models.mlp import Mlp
 from turbomode_assets.models.tcn import Tcn
 
 
-def base_models(config: ModelsConfig) -> dict[str, BaseModel]:
-    """Return the eight models, not yet fitted."""
+def base_models(config: ModelsConfig, device: Device = "cpu") -> dict[str, BaseModel]:
+    """Return the eight models, not yet fitted; the networks among them train on the device.
+
+    Raises:
+        InputError: CUDA is asked for, and torch sees no CUDA device.
+    """
     models: tuple[BaseModel, ...] = (
         LightGbmGbdt(config.lightgbm_gbdt),
         LightGbmDart(config.lightgbm_dart),
         LightGbmGoss(config.lightgbm_goss),
         LightGbmForest(config.lightgbm_forest),
-        Logistic(config.logistic),
-        Mlp(config.mlp),
-        Gru(config.gru),
-        Tcn(config.tcn),
+        Logistic(config.logistic, device),
+        Mlp(config.mlp, device),
+        Gru(config.gru, device),
+        Tcn(config.tcn, device),
     )
     return {model.name: model for model in models}
 

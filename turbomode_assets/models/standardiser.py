@@ -36,7 +36,7 @@ class Standardiser:
         present = np.count_nonzero(~np.isnan(values), axis=1)
         low, centre, high = (_quantile(values, present, at) for at in (0.25, 0.5, 0.75))
         spread = (high - low) / _NORMAL_QUARTILE_RANGE
-        flat = np.flatnonzero(~(spread > 0))
+        flat = np.flatnonzero(~_divides(spread))
         for column in flat:
             known = values[column, : present[column]].astype(np.float64)
             spread[column] = known.std() if len(known) else 0.0
@@ -44,7 +44,7 @@ class Standardiser:
             columns=matrix.columns,
             families=matrix.panel.families,
             centre=tuple(np.nan_to_num(centre).tolist()),
-            scale=tuple(np.where(np.isfinite(spread) & (spread > 0), spread, 1.0).tolist()),
+            scale=tuple(np.where(_divides(spread), spread, 1.0).tolist()),
             clip_deviations=clip_deviations,
         )
 
@@ -81,6 +81,13 @@ class Standardiser:
             scale=tuple(content["scale"]),
             clip_deviations=content["clip_deviations"],
         )
+
+
+def _divides(spread: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Whether a spread is a finite number above 0 in float32 too, in which `apply` divides."""
+    with np.errstate(over="ignore"):
+        narrow = spread.astype(np.float32)
+    return np.isfinite(narrow) & (narrow > 0)
 
 
 def _quantile(ascending: Values, present: NDArray[np.integer], at: float) -> NDArray[np.float64]:

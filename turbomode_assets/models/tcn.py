@@ -5,10 +5,11 @@ from torch import Tensor, nn
 
 from turbomode_assets.config.models import TcnConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.models.network import HeadedNetwork, TorchModel, train_in_batches
+from turbomode_assets.models.batches import BatchedModel
+from turbomode_assets.models.network import HeadedNetwork
 
 
-class Tcn(TorchModel[TcnConfig]):
+class Tcn(BatchedModel[TcnConfig]):
     """Residual blocks of causal, dilated convolutions (after Bai, Kolter, Koltun 2018)."""
 
     name = "tcn"
@@ -22,12 +23,6 @@ class Tcn(TorchModel[TcnConfig]):
     def build(self, inputs: int) -> HeadedNetwork:
         """Projection of each session, convolution blocks, head on the last session."""
         return _Convolutional(inputs, self.config)
-
-    def train(
-        self, network: HeadedNetwork, inputs: Tensor, steps: Tensor, labels: Tensor, *, seed: int
-    ) -> None:
-        """Train in shuffled batches."""
-        train_in_batches(network, inputs, steps, labels, self.config, seed=seed)
 
 
 class _CausalBlock(nn.Module):

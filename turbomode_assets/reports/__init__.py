@@ -13,8 +13,15 @@ from turbomode_assets.reports.models import (
 )
 from turbomode_assets.reports.status import status_lines
 from turbomode_assets.reports.table_months import month_table_heatmap
+from turbomode_assets.reports.training import (
+    ablation_picture,
+    importance_picture,
+    learning_curves_picture,
+    regime_confusion_picture,
+)
 
 __all__ = [
+    "ablation_picture",
     "age_of_data",
     "age_picture",
     "calibration_picture",
@@ -22,12 +29,15 @@ __all__ = [
     "confusion_picture",
     "coverage_heatmap",
     "coverage_picture",
+    "importance_picture",
     "label_balance_picture",
+    "learning_curves_picture",
     "month_table_heatmap",
     "preview_markdown",
     "psi_picture",
     "reason_breakdown",
     "reason_counts",
+    "regime_confusion_picture",
     "signal_table",
     "status_lines",
 ]

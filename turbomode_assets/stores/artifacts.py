@@ -6,7 +6,12 @@ from turbomode_assets.contracts.errors import StoreError
 
 ENSEMBLE = "ensemble"
 DRIFT_REFERENCE = "drift_reference.json"
-"""What a model's folder holds: the ensemble's own folder, and the reference of its features."""
+IMPORTANCE = "importance.parquet"
+INPUTS = "inputs"
+EVALUATION = "evaluation"
+REPORTS = "reports"
+"""What a model's folder holds: the ensemble's own folder, the reference of its features, how much
+each of them matters, what else it learned from, how it was judged, and pictures."""
 
 
 class Artifacts:
@@ -19,6 +24,10 @@ class Artifacts:
     def reports(self) -> Path:
         """Folder of pictures and reports."""
         return self._root / "reports"
+
+    def workbench(self, run_id: str) -> Path:
+        """Folder in which the steps of one training run work; nothing reads it afterwards."""
+        return self._root / "workbenches" / run_id
 
     def new_model_folder(self, model_version: str) -> Path:
         """Where a model of this version is saved; its parent exists, it may not."""

@@ -1,6 +1,6 @@
 """Tables of the private model memory. Names are a contract; no training rule is stored in any."""
 
-MEMORY_VERSION = 2
+MEMORY_VERSION = 3
 """Version of this schema; a file written by a newer one is refused."""
 
 _SIGNAL_COLUMNS = """
@@ -15,8 +15,10 @@ _SIGNAL_COLUMNS = """
     config_digest VARCHAR NOT NULL,
     store_versions VARCHAR NOT NULL,
     vendor VARCHAR NOT NULL,
-    gate_override VARCHAR
+    gate_override VARCHAR,
+    role VARCHAR
 """
+"""`role` is champion or challenger; null, written before there were challengers, is champion."""
 
 TABLES: dict[str, str] = {
     "active_signals": f"{_SIGNAL_COLUMNS}, PRIMARY KEY (symbol)",
@@ -87,6 +89,9 @@ TABLES: dict[str, str] = {
         seed BIGINT NOT NULL,
         data_digest VARCHAR NOT NULL,
         store_versions VARCHAR NOT NULL,
+        cause VARCHAR,
+        configuration VARCHAR,
+        environment VARCHAR,
         PRIMARY KEY (model_version, dagster_run_id)
     """,
     "config_audit_log": """
@@ -103,12 +108,60 @@ TABLES: dict[str, str] = {
         value DOUBLE,
         PRIMARY KEY (model_version, model, metric)
     """,
+    "promotions": """
+        sequence BIGINT PRIMARY KEY,
+        decided_at TIMESTAMPTZ NOT NULL,
+        decision VARCHAR NOT NULL CHECK (decision IN
+            ('promoted', 'refused', 'promoted_by_hand', 'rolled_back', 'withdrawn')),
+        model_version VARCHAR NOT NULL,
+        effective_session DATE CHECK ((effective_session IS NULL) = (decision = 'refused')),
+        replaced VARCHAR,
+        decided_by VARCHAR NOT NULL,
+        reason VARCHAR NOT NULL,
+        rules VARCHAR NOT NULL
+    """,
+    "rare_events": """
+        session DATE NOT NULL,
+        symbol VARCHAR NOT NULL,
+        kind VARCHAR NOT NULL,
+        magnitude DOUBLE NOT NULL,
+        threshold DOUBLE NOT NULL,
+        PRIMARY KEY (session, symbol, kind)
+    """,
+    "error_replay": """
+        symbol VARCHAR NOT NULL,
+        decision_session DATE NOT NULL,
+        known_session DATE NOT NULL,
+        model_version VARCHAR NOT NULL,
+        predicted TINYINT NOT NULL,
+        label TINYINT NOT NULL,
+        confidence DOUBLE NOT NULL,
+        PRIMARY KEY (symbol, decision_session)
+    """,
 }
+
+# Three tables are made as they are declared above: when one of them changes, write out here what it
+# was in version 3, or the steps after this one would meet a table that is ahead of them.
+_SECOND_TO_THIRD = (
+    *(
+        f"CREATE TABLE {name} ({TABLES[name]})"
+        for name in ("promotions", "rare_events", "error_replay")
+    ),
+    *(
+        f"ALTER TABLE training_runs ADD COLUMN {name} VARCHAR"
+        for name in ("cause", "configuration", "environment")
+    ),
+    *(
+        f"ALTER TABLE {table} ADD COLUMN role VARCHAR"
+        for table in ("active_signals", "signal_history")
+    ),
+)
 
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: tuple(
         f"ALTER TABLE {table} ADD COLUMN gate_override VARCHAR"
         for table in ("active_signals", "signal_history", "model_metadata")
     ),
+    2: _SECOND_TO_THIRD,
 }
 """What brings a file of a version to the next one."""

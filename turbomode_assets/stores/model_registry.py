@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING, Literal
 
 import polars as pl
 
 from turbomode_assets.contracts.errors import ConfigurationError, MissingDataError
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.memory import ModelMemory
+from turbomode_assets.stores.promotions import Decision, append_decision, in_force
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
@@ -39,11 +40,17 @@ class ModelRecord:
     store_versions: dict[str, int]
     gate_override: str | None = None
     """Why it was trained on data below the GREEN threshold; None: it was not."""
+    cause: str = "by hand"
+    """Why it was trained: cadence, drift, coverage, underperformance, or by hand."""
+    configuration: dict[str, object] = field(default_factory=dict)
+    """The whole training configuration: with the store versions, all it takes to train again."""
+    environment: dict[str, str] = field(default_factory=dict)
+    """Versions of the libraries that trained it."""
 
 
 @dataclass(frozen=True)
 class Champion:
-    """The ensemble that signals of a session come from."""
+    """The ensemble that signals of a session come from, or that challenges it in shadow."""
 
     model_version: str
     as_of_session: dt.date
@@ -53,10 +60,20 @@ class Champion:
     gate_override: str | None = None
 
 
-def record_model(memory: ModelMemory, record: ModelRecord, performance: pl.DataFrame) -> None:
-    """Write a model's rows in one transaction; training the same model again replaces them.
+def record_model(
+    memory: ModelMemory,
+    record: ModelRecord,
+    performance: pl.DataFrame,
+    *,
+    decision: Decision | None = None,
+) -> None:
+    """Write a model's rows and what was decided about it in one transaction: all, or none.
 
+    Training the same model again replaces its rows; decisions are only ever appended.
     `performance` has the columns model, metric, value (measured out of sample).
+
+    Raises:
+        InputError: the decision takes effect before the model's as-of session.
     """
     with memory.transaction() as connection:
         connection.execute(
@@ -74,7 +91,7 @@ def record_model(memory: ModelMemory, record: ModelRecord, performance: pl.DataF
             ],
         )
         connection.execute(
-            "INSERT OR REPLACE INTO training_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO training_runs VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 record.model_version,
                 record.dagster_run_id,
@@ -86,6 +103,9 @@ def record_model(memory: ModelMemory, record: ModelRecord, performance: pl.DataF
                 record.seed,
                 record.data_digest,
                 json.dumps(record.store_versions, sort_keys=True),
+                record.cause,
+                json.dumps(record.configuration, sort_keys=True),
+                json.dumps(record.environment, sort_keys=True),
             ],
         )
         connection.execute(
@@ -93,6 +113,8 @@ def record_model(memory: ModelMemory, record: ModelRecord, performance: pl.DataF
             [record.feature_digest, json.dumps(record.feature_names), record.as_of_session],
         )
         _replace_performance(connection, record.model_version, performance)
+        if decision is not None:
+            append_decision(connection, decision)
 
 
 def _replace_performance(
@@ -108,25 +130,18 @@ def _replace_performance(
 
 
 def champion_at(memory: ModelMemory, session: dt.date) -> Champion:
-    """Return the ensemble in force at a session: the one trained as of the latest session <= it.
+    """Return the ensemble whose signals go out at a session.
 
     Raises:
-        MissingDataError: no ensemble was trained as of this session or an earlier one.
+        MissingDataError: no promotion has taken effect by then.
     """
-    rows = memory.query(
-        "SELECT model_version, as_of_session, feature_digest, config_digest, vendor, gate_override"
-        " FROM model_metadata"
-        " WHERE as_of_session <= ? ORDER BY as_of_session DESC, trained_at DESC LIMIT 1",
-        [session],
-    )
-    if rows.is_empty():
-        raise MissingDataError(
-            f"no ensemble was trained as of {session} or earlier",
-            where=str(memory.path),
-            fix="train one first (signals never train): dagster asset materialize "
-            f"-m turbomode_assets --select ensemble --partition {session}",
-        )
-    return Champion(**rows.row(0, named=True))
+    return champions_over(memory, SessionSpan(session, session))[0][0]
+
+
+def champion_or_none(memory: ModelMemory, session: dt.date) -> Champion | None:
+    """Return the ensemble whose signals go out at a session, where there is one."""
+    reigns = _reigns(memory, SessionSpan(session, session), "champion")
+    return reigns[0][0] if reigns else None
 
 
 def champions_over(memory: ModelMemory, span: SessionSpan) -> list[tuple[Champion, SessionSpan]]:
@@ -135,14 +150,73 @@ def champions_over(memory: ModelMemory, span: SessionSpan) -> list[tuple[Champio
     Raises:
         MissingDataError: the first session has no champion yet.
     """
-    reigns: list[tuple[Champion, SessionSpan]] = []
-    for session in span.sessions:
-        champion = champion_at(memory, session)
-        if reigns and reigns[-1][0] == champion:
-            reigns[-1] = (champion, SessionSpan(reigns[-1][1].first, session))
-        else:
-            reigns.append((champion, SessionSpan(session, session)))
+    reigns = _reigns(memory, span, "champion")
+    if not reigns or reigns[0][1].first != span.first:
+        raise _no_champion(memory, span.first)
     return reigns
+
+
+def challenger_at(memory: ModelMemory, session: dt.date) -> Champion | None:
+    """Return the ensemble that predicts in shadow at a session, until its promotion takes effect.
+
+    Of several the next to take effect.
+    """
+    challengers = challengers_over(memory, SessionSpan(session, session))
+    return challengers[0][0] if challengers else None
+
+
+def challengers_over(memory: ModelMemory, span: SessionSpan) -> list[tuple[Champion, SessionSpan]]:
+    """List the challengers of a span, each with a run of sessions it is in shadow for."""
+    return _reigns(memory, span, "challenger")
+
+
+def _reigns(
+    memory: ModelMemory, span: SessionSpan, role: Literal["champion", "challenger"]
+) -> list[tuple[Champion, SessionSpan]]:
+    rows = in_force(memory, span.sessions).filter(pl.col("role") == role)
+    columns = [column.name for column in fields(Champion)]
+    held = {row["session"]: Champion(**{c: row[c] for c in columns}) for row in rows.to_dicts()}
+    reigns: list[tuple[Champion, SessionSpan]] = []
+    previous: Champion | None = None
+    for session in span.sessions:
+        holder = held.get(session)
+        if holder is not None and holder == previous:
+            reigns[-1] = (holder, SessionSpan(reigns[-1][1].first, session))
+        elif holder is not None:
+            reigns.append((holder, SessionSpan(session, session)))
+        previous = holder
+    return reigns
+
+
+def _no_champion(memory: ModelMemory, session: dt.date) -> MissingDataError:
+    """Say why nobody signals at a session, and who could."""
+    train = (
+        "train one (signals never train): dagster asset materialize "
+        f"-m turbomode_assets --select ensemble --partition {session}"
+    )
+    newest = memory.query(
+        "SELECT model_version, decision, effective_session, reason"
+        " FROM model_metadata LEFT JOIN promotions USING (model_version)"
+        " WHERE as_of_session <= ?"
+        " ORDER BY as_of_session DESC, trained_at DESC, sequence DESC LIMIT 1",
+        [session],
+    )
+    if newest.is_empty():
+        return MissingDataError(
+            f"no ensemble was trained as of {session} or earlier", where=str(memory.path), fix=train
+        )
+    model, decision, effective, reason = newest.row(0)
+    told = {
+        None: "was never judged",
+        "refused": f"was refused: {reason}",
+        "withdrawn": f"was withdrawn: {reason}",
+    }.get(decision, f"takes effect on {effective} only")
+    return MissingDataError(
+        f"no champion at {session}; the newest model then, {model}, {told}",
+        where=str(memory.path),
+        fix=f"{train}; or let that model signal all the same: turbomode models promote {model} "
+        f"--session {session} --reason '...'",
+    )
 
 
 def audit_configuration(

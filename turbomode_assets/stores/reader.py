@@ -118,8 +118,9 @@ class TableReader:
         asset: str | None = None,
         timeframes: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
+        version: int | None = None,
     ) -> Pinned:
-        """Read a span in which no session is missing.
+        """Read a span in which no session is missing, at the present or the given version.
 
         Sessions of `span` before the table's first session are the start of history. A session
         without rows after it would leave a silent hole in every window, and one of `due`, the
@@ -138,7 +139,14 @@ class TableReader:
                 where=f"{self._owner}/{table}, needed by {caller} for {span}",
                 fix=f"{remedy} --partition-range {due.first}...{due.last}",
             )
-        pinned = self.read(table, caller=caller, span=span, timeframes=timeframes, columns=columns)
+        pinned = self.read(
+            table,
+            caller=caller,
+            span=span,
+            timeframes=timeframes,
+            columns=columns,
+            version=version,
+        )
         stored = set(pinned.rows.get_column("session").unique())
         stored_span = self.stored_span(table)
         history_begins = stored_span.first if stored_span else due.first

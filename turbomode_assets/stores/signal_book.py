@@ -14,43 +14,56 @@ if TYPE_CHECKING:
 
 
 def record_signals(
-    memory: ModelMemory, predictions: pl.DataFrame, closes: pl.DataFrame, sectors: pl.DataFrame
+    memory: ModelMemory,
+    sent: pl.DataFrame,
+    closes: pl.DataFrame,
+    sectors: pl.DataFrame,
+    *,
+    said: pl.DataFrame | None = None,
 ) -> None:
     """Write the signals of some sessions in one transaction; the same input leaves the same rows.
 
-    `predictions` follows the PREDICTIONS contract, `closes` has session, symbol, close, vendor,
-    `sectors` has symbol, session, sector. `active_signals` holds the newest session ever signalled.
+    `sent` follows the PREDICTIONS contract and is what goes out; `said` is what every model said,
+    sent or not, with its `role` (None: the champion alone, and all of it was sent). `closes` has
+    session, symbol, close, vendor, `sectors` has symbol, session, sector. All that was said enters
+    `signal_history`; `active_signals` holds what was sent last for the newest session ever.
     """
-    sessions = predictions.get_column("session").unique().to_list()
+    sessions = sent.get_column("session").unique().to_list()
+    if said is None:
+        said = sent.with_columns(role=pl.lit("champion"))
+    key = ["symbol", "session", "model_version"]
+    views = {
+        "said": said,
+        "closes": closes.select("session", "symbol", "close", "vendor"),
+        "stats": sector_statistics(sent, sectors),
+        "newest": sent.filter(pl.col("session") == pl.col("session").max()).join(
+            said.select(*key, "role"), on=key, how="left", validate="1:1"
+        ),
+    }
     with memory.transaction() as connection:
-        connection.register("predictions", predictions)
-        connection.register("closes", closes.select("session", "symbol", "close", "vendor"))
-        connection.register("stats", sector_statistics(predictions, sectors))
+        for name, rows in views.items():
+            connection.register(name, rows)
         connection.execute(
             "DELETE FROM signal_history WHERE (session, model_version) IN"
-            " (SELECT DISTINCT session, model_version FROM predictions)"
+            " (SELECT DISTINCT session, model_version FROM said)"
         )
-        connection.execute("INSERT INTO signal_history BY NAME FROM predictions")
+        connection.execute("INSERT INTO signal_history BY NAME FROM said")
         for table, source in (("price_data", "closes"), ("sector_stats", "stats")):
             connection.execute(f"DELETE FROM {table} WHERE session IN ?", [sessions])
             connection.execute(f"INSERT INTO {table} BY NAME FROM {source}")
         _refresh_active_signals(connection)
-        for view in ("predictions", "closes", "stats"):
-            connection.unregister(view)
+        for name in views:
+            connection.unregister(name)
 
 
 def _refresh_active_signals(connection: Connection) -> None:
-    connection.execute("DELETE FROM active_signals")
+    """Take the newest session's signals for active, unless a later session was signalled before."""
     connection.execute(
-        """
-        INSERT INTO active_signals BY NAME
-        SELECT history.* FROM signal_history AS history
-        JOIN model_metadata USING (model_version)
-        WHERE session = (SELECT max(session) FROM signal_history)
-        QUALIFY row_number() OVER (
-            PARTITION BY symbol ORDER BY as_of_session DESC, trained_at DESC
-        ) = 1
-        """
+        "DELETE FROM active_signals WHERE session <= (SELECT max(session) FROM newest)"
+    )
+    connection.execute(
+        "INSERT INTO active_signals BY NAME"
+        " SELECT * FROM newest WHERE NOT EXISTS (FROM active_signals)"
     )
 
 

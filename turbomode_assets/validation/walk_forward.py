@@ -98,3 +98,38 @@ def _require_training(decided: Rows, config: WalkForwardConfig, horizon_sessions
             fix=f"materialize labels for at least {needed} decision sessions, "
             f"or lower walk_forward.folds, test_sessions or minimum_train_sessions",
         )
+
+
+def inner_split(
+    decision: NDArray[np.datetime64],
+    label_end: NDArray[np.datetime64],
+    sessions: Sequence[dt.date],
+    *,
+    held_out_sessions: int,
+    horizon_sessions: int,
+    embargo_sessions: int,
+) -> tuple[Rows, Rows]:
+    """Hold the last decision sessions out of a fold's training rows, to decide when to stop.
+
+    Returns the positions to learn from and those held out. Purged and embargoed as
+    `walk_forward_folds` does: what is learned from had expired and ended before the first session
+    held out.
+
+    Raises:
+        InputError: a row's session is not in the calendar.
+        MissingDataError: nothing would be left to learn from.
+    """
+    calendar = np.asarray(sessions, dtype="datetime64[D]")
+    where = "inner_split"
+    decided = calendar_positions(decision, calendar, "decision", where=where)
+    ended = calendar_positions(label_end, calendar, "label_end", where=where)
+    start = int(decided.max()) + 1 - held_out_sessions
+    last_needed = np.maximum(decided + 1 + horizon_sessions, ended)
+    learned = np.flatnonzero(last_needed + embargo_sessions < start)
+    if not len(learned):
+        raise MissingDataError(
+            f"{held_out_sessions} sessions held out leave no row to learn from",
+            where=f"inner split of {len(decided)} training rows",
+            fix="lower validation_strategy.inner_validation_sessions, or give more sessions",
+        )
+    return learned, np.flatnonzero(decided >= start)

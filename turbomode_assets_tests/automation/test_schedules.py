@@ -2,10 +2,10 @@ import dagster as dg
 import pytest
 
 from turbomode_assets.automation.schedules import nightly_schedule
-from turbomode_assets.config.scheduler import NightlyConfig
+from turbomode_assets.config.scheduler import TaskConfig
 from turbomode_assets_tests.automation.test_partitions import at
 
-NIGHTLY = NightlyConfig(hour=22, minute=45, enabled=True)
+NIGHTLY = TaskConfig(hour=22, minute=45, enabled=True)
 
 
 @pytest.mark.parametrize(

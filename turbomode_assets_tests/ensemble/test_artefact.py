@@ -133,8 +133,9 @@ def test_rules_unknown_to_this_version_matter_only_where_they_are_read(trained, 
     )
     with pytest.raises(StoreError, match="rules at tomorrow"):
         _ = loaded.config
-    models = dict(trained.configuration["models"]) | {"transformer": {}}
-    inside = dict(trained.configuration) | {"models": models}
+    rules = dict(trained.configuration["ensemble_config"])
+    rules["models"] = dict(rules["models"]) | {"transformer": {}}
+    inside = dict(trained.configuration) | {"ensemble_config": rules}
     dataclasses.replace(trained, configuration=inside).save(tmp_path / "inside")
     with pytest.raises(StoreError, match="rules at transformer"):
         load_ensemble(tmp_path / "inside")

@@ -1,4 +1,5 @@
 import json
+import math
 
 import numpy as np
 import polars as pl
@@ -7,7 +8,8 @@ import pytest
 from turbomode_assets.config.models import ModelsConfig
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError
-from turbomode_assets.ensemble import MetaLearner, TrainingSet, train_ensemble
+from turbomode_assets.ensemble import MetaLearner, TrainingSet, learned_rows, train_ensemble
+from turbomode_assets.ensemble.folds import FINAL
 from turbomode_assets.models import base_models
 from turbomode_assets.sessions import offset_session, session_index, session_indices
 from turbomode_assets_tests.ensemble.small import SMALL
@@ -38,9 +40,10 @@ def test_shuffled_labels_score_as_chance_does(training):
 
 def test_each_fit_is_reported_in_one_plain_line(trained, lines):
     assert lines[0].startswith("fold 1/3 lightgbm_gbdt: ")
-    assert " s, log loss " in lines[0]
+    assert " s, 20 iterations, log loss " in lines[0]
     assert len(lines) == 3 * 8 + 2 + 8
-    assert lines[-1].startswith("refit tcn: ")
+    assert lines[3].startswith("refit lightgbm_gbdt: ")
+    assert lines[-1].startswith("fold 3/3 ensemble: log loss ")
 
 
 def test_metrics_are_plain_json_and_compare_all_on_the_same_rows(trained):
@@ -81,9 +84,22 @@ def test_what_comes_later_than_a_fold_cannot_change_its_out_of_sample_forecast(t
     assert changed.filter(in_third).to_series().all()
 
 
-def test_the_final_models_are_fitted_on_every_row(trained, training):
-    model = base_models(SMALL.models)["lightgbm_gbdt"]
-    model.fit(training.matrix, training.labels, seed=SMALL.ensemble.seed)
+def test_the_final_models_are_fitted_on_every_row_for_as_long_as_the_folds_found_best(
+    trained, training
+):
+    candidates = {FINAL: np.arange(len(training.labels))}
+    everything = learned_rows(training, candidates, SMALL)[FINAL]
+    assert len(everything.rows) == len(training.labels)
+    kept = trained.metrics["models"]["lightgbm_gbdt"]["iterations"]
+    assert kept[FINAL] == math.ceil(np.median([kept["1"], kept["2"], kept["3"]]))
+    model = base_models(SMALL.ensemble_config.models)["lightgbm_gbdt"]
+    model.fit(
+        training.matrix,
+        training.labels,
+        seed=SMALL.training_orchestrator.seed,
+        weights=everything.weights,
+        iterations=kept[FINAL],
+    )
     assert np.array_equal(
         model.predict_proba(training.matrix),
         trained.models["lightgbm_gbdt"].predict_proba(training.matrix),
@@ -92,12 +108,14 @@ def test_the_final_models_are_fitted_on_every_row(trained, training):
 
 def test_the_meta_learner_saw_out_of_fold_predictions_and_not_the_final_models(trained, training):
     inside = trained.base_probabilities(training.matrix)
-    peeking = MetaLearner.fit(inside, training.labels, SMALL.meta_learner)
+    peeking = MetaLearner.fit(inside, training.labels, SMALL.ensemble_config.meta_learner)
     assert not np.allclose(peeking.coefficients, trained.meta_learner.coefficients, atol=1e-3)
 
 
 def test_test_sessions_shorter_than_the_purge_leave_the_meta_learner_nothing(training):
-    folds = SMALL.walk_forward.model_copy(update={"test_sessions": 10})
-    config: TrainingConfig = SMALL.model_copy(update={"walk_forward": folds})
+    strategy = SMALL.validation_strategy
+    folds = strategy.walk_forward.model_copy(update={"test_sessions": 10})
+    strategy = strategy.model_copy(update={"walk_forward": folds})
+    config: TrainingConfig = SMALL.model_copy(update={"validation_strategy": strategy})
     with pytest.raises(MissingDataError, match="0 out-of-fold rows before fold 2"):
         train_ensemble(training, config, report=print)

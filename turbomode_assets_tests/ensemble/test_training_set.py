@@ -59,7 +59,7 @@ def test_nothing_after_the_as_of_session_changes_what_is_learned():
 
 def test_decisions_before_the_training_window_are_only_looked_back_into():
     config = SMALL.model_copy(
-        update={"ensemble": SMALL.ensemble.model_copy(update={"training_sessions": 100})}
+        update={"data_sources": SMALL.data_sources.model_copy(update={"training_sessions": 100})}
     )
     training = assemble_training_set(
         FEATURE_ROWS, LABEL_ROWS, as_of=AS_OF, config=config, families=families(FEATURES)

@@ -3,10 +3,11 @@
 import numpy as np
 
 from turbomode_assets.config.models import ModelsConfig
-from turbomode_assets.models import Labels, Matrix, matrix_from_frame
+from turbomode_assets.models import HeldOut, Labels, Matrix, matrix_from_frame
 from turbomode_assets_tests.models.planted import families, feature_names, planted_tables
 
 FEATURES = 6
+SESSIONS = 200
 
 _TREES = {
     "rounds": 20,
@@ -58,10 +59,32 @@ SMALL = ModelsConfig.model_validate(
 )
 
 
+HASTY = ModelsConfig.model_validate(
+    {
+        **SMALL.model_dump(),
+        "lightgbm_gbdt": SMALL.lightgbm_gbdt.model_dump() | {"patience_rounds": 1},
+        "lightgbm_goss": SMALL.lightgbm_goss.model_dump() | {"patience_rounds": 1},
+        **{
+            name: getattr(SMALL, name).model_dump()
+            | {"epochs": 6, "learning_rate": rate, "patience_epochs": 1}
+            for name, rate in {"mlp": 0.3, "gru": 0.5, "tcn": 0.3}.items()
+        },
+    }
+)
+"""Sections whose losses rise again within the rounds and epochs, and that have no patience."""
+
+
+def small_split(matrix: Matrix, labels: Labels) -> tuple[Matrix, Labels, HeldOut]:
+    """Rows of the first 140 sessions, and those of the last 50 held out, unevenly weighted."""
+    first, last = matrix.rows % SESSIONS < 140, matrix.rows % SESSIONS >= 150
+    weights = np.random.default_rng(0).uniform(0.5, 2, last.sum())
+    return matrix.select(first), labels[first], HeldOut(matrix.select(last), labels[last], weights)
+
+
 def small_data(*, seed: int, strength: float = 1.0, symbols: int = 6) -> tuple[Matrix, Labels]:
-    """Matrix of a planted panel of 200 sessions, and its labels."""
+    """Matrix of a planted panel of SESSIONS sessions, and its labels."""
     features, labels = planted_tables(
-        symbols=symbols, sessions=200, features=FEATURES, strength=strength, seed=seed
+        symbols=symbols, sessions=SESSIONS, features=FEATURES, strength=strength, seed=seed
     )
     matrix, _ = matrix_from_frame(features, feature_names(FEATURES), families(FEATURES))
     return matrix, labels.get_column("label").to_numpy().astype(np.int8)

@@ -18,7 +18,7 @@ from turbomode_assets.models import (
     load_base_models,
     look_back_sessions,
 )
-from turbomode_assets_tests.models.small import SMALL, small_data
+from turbomode_assets_tests.models.small import HASTY, SMALL, small_data, small_split
 
 NAMES = list(ModelsConfig.model_fields)
 MATRIX, LABELS = small_data(seed=3)
@@ -161,11 +161,13 @@ def test_training_looks_at_no_row_outside_its_own(name, tmp_path):
 
 CHANGED = {
     "rounds": 12,
+    "bins": 4,
     "leaves": 3,
     "minimum_leaf_rows": 120,
     "feature_fraction": 0.3,
     "bagging_fraction": 0.3,
     "learning_rate": 0.07,
+    "patience_rounds": 1,
     "drop_rate": 0.6,
     "skip_drop": 0.9,
     "top_rate": 0.1,
@@ -174,6 +176,7 @@ CHANGED = {
     "iterations": 2,
     "clip_deviations": 1.0,
     "epochs": 2,
+    "patience_epochs": 1,
     "batch_rows": 64,
     "weight_decay": 0.5,
     "hidden": 8,
@@ -183,11 +186,30 @@ CHANGED = {
     "sequence_sessions": 2,
     "kernel_sessions": 3,
 }
-KEYS = [(name, key) for name in NAMES for key in type(getattr(SMALL, name)).model_fields]
+EFFECTS: dict[str, object] = {
+    f"ensemble_config.models.{name}.{key}": CHANGED[key]
+    for name in NAMES
+    for key in type(getattr(SMALL, name)).model_fields
+}
 
 
-@pytest.mark.parametrize(("name", "key"), KEYS)
-def test_no_configuration_key_is_without_effect(fitted, name, key):
-    section = getattr(SMALL, name).model_copy(update={key: CHANGED[key]})
-    changed = _fitted(name, SMALL.model_copy(update={name: section})).predict_proba(UNSEEN)
-    assert not np.allclose(changed, fitted[name].predict_proba(UNSEEN), atol=1e-6)
+def _predicted_after_stopping(name: str, patience: int) -> np.ndarray:
+    key = "patience_rounds" if name.startswith("lightgbm") else "patience_epochs"
+    section = getattr(HASTY, name).model_copy(update={key: patience})
+    matrix, labels, held_out = small_split(MATRIX, LABELS)
+    model = base_models(HASTY.model_copy(update={name: section}))[name]
+    return model.fit(matrix, labels, seed=5, held_out=held_out).predict_proba(UNSEEN)
+
+
+@pytest.mark.parametrize("path", EFFECTS)
+def test_no_configuration_key_is_without_effect(fitted, path):
+    name, key = path.removeprefix("ensemble_config.models.").split(".")
+    section = getattr(SMALL, name)
+    if key.startswith("patience"):
+        before = _predicted_after_stopping(name, getattr(section, key))
+        changed = _predicted_after_stopping(name, EFFECTS[path])
+    else:
+        config = SMALL.model_copy(update={name: section.model_copy(update={key: EFFECTS[path]})})
+        before, changed = fitted[name].predict_proba(UNSEEN), _fitted(name, config)
+        changed = changed.predict_proba(UNSEEN)
+    assert not np.allclose(changed, before, atol=1e-6)

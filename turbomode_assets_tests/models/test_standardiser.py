@@ -49,6 +49,14 @@ def test_constant_empty_and_mostly_constant_columns_stay_finite():
     assert inputs[0, :3].tolist() == [0, 0, 0]
 
 
+def test_a_spread_that_float32_cannot_hold_counts_as_none():
+    smallest = np.float32(1e-45)
+    fitted = Standardiser.fit(_matrix([[smallest], [0.0]], ("price",)), clip_deviations=5)
+    assert fitted.scale == (1.0,)
+    inputs = fitted.apply(np.array([[smallest], [0.0]], dtype=np.float32))
+    assert np.isfinite(inputs).all()
+
+
 @given(
     st.lists(
         st.lists(st.floats(-1e6, 1e6, width=32) | st.just(float("nan")), min_size=2, max_size=2),

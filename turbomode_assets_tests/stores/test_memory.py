@@ -1,26 +1,31 @@
-import datetime as dt
 import multiprocessing
 import time
+from pathlib import Path
 
 import duckdb
 import polars as pl
 import pytest
 
-from turbomode_assets.contracts.errors import ConfigurationError, MissingDataError, StoreError
-from turbomode_assets.contracts.tables import PREDICTIONS
+from turbomode_assets.contracts.errors import StoreError
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import ModelMemory
-from turbomode_assets.stores.memory_schema import TABLES
-from turbomode_assets.stores.model_registry import (
-    ModelRecord,
-    audit_configuration,
-    champion_at,
-    champions_over,
-    record_model,
-)
+from turbomode_assets.stores.memory_schema import MEMORY_VERSION, MIGRATIONS, TABLES
+from turbomode_assets.stores.model_registry import champion_at, record_model
+from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets.stores.signal_book import active_signals, record_drift, record_signals
+from turbomode_assets_tests.stores.model_rows import (
+    FRIDAY,
+    MONDAY,
+    NOW,
+    SECTORS,
+    THURSDAY,
+    closes,
+    performance,
+    predictions,
+    record_of,
+)
 
-ELEVEN_TABLES = {
+ALL_TABLES = {
     "active_signals",
     "signal_history",
     "trades",
@@ -32,9 +37,12 @@ ELEVEN_TABLES = {
     "training_runs",
     "config_audit_log",
     "model_performance",
+    "promotions",
+    "rare_events",
+    "error_replay",
 }
-THURSDAY, FRIDAY, MONDAY = dt.date(2017, 11, 9), dt.date(2017, 11, 10), dt.date(2017, 11, 13)
-NOW = dt.datetime(2017, 11, 13, 23, tzinfo=dt.UTC)
+VERSION_2 = Path(__file__).with_name("memory_version_2.sql")
+"""What version 2 of the schema declared, and some rows of it."""
 
 
 @pytest.fixture
@@ -42,64 +50,10 @@ def memory(tmp_path):
     return ModelMemory(tmp_path / "alpha" / "turbomode.duckdb", "alpha")
 
 
-def record_of(version, as_of, **changes):
-    fields = {
-        "model_version": version,
-        "as_of_session": as_of,
-        "feature_digest": "f1",
-        "feature_names": ("kmid", "klen"),
-        "config_version": "1.0.0",
-        "config_digest": "c1",
-        "vendor": "simulated",
-        "metrics": {"ensemble": {"log_loss": 1.05}},
-        "dagster_run_id": "run-1",
-        "started_at": NOW,
-        "finished_at": NOW,
-        "rows": 1000,
-        "symbols": 24,
-        "seed": 7,
-        "data_digest": "d1",
-        "store_versions": {"features": 3, "labels": 4},
-    }
-    return ModelRecord(**(fields | changes))
-
-
-def performance(value=1.05):
-    return pl.DataFrame({"model": ["ensemble"], "metric": ["log_loss"], "value": [value]})
-
-
-def predictions(session, signal="BUY", model="m1"):
-    row = {
-        "symbol": "AAA",
-        "session": session,
-        "signal": signal,
-        "p_sell": 0.2,
-        "p_hold": 0.3,
-        "p_buy": 0.5,
-        "model_version": model,
-        "feature_digest": "f1",
-        "config_digest": "c1",
-        "store_versions": "{}",
-        "vendor": "simulated",
-    }
-    return pl.DataFrame([row], schema=PREDICTIONS.schema)
-
-
-def closes(session, close=10.0):
-    return pl.DataFrame(
-        {"session": [session], "symbol": ["AAA"], "close": [close], "vendor": ["simulated"]}
-    )
-
-
-SECTORS = pl.DataFrame(
-    {"symbol": ["AAA"] * 2, "session": [FRIDAY, MONDAY], "sector": ["Energy"] * 2}
-)
-
-
-def test_memory_holds_exactly_its_eleven_tables(memory):
+def test_memory_holds_exactly_its_tables(memory):
     names = memory.query("SELECT table_name FROM duckdb_tables()").get_column("table_name")
-    assert set(names) == ELEVEN_TABLES | {"memory_schema"}
-    assert set(TABLES) == ELEVEN_TABLES
+    assert set(names) == ALL_TABLES | {"memory_schema"}
+    assert set(TABLES) == ALL_TABLES
 
 
 def test_a_failed_transaction_leaves_nothing(memory):
@@ -123,7 +77,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(memory):
     with memory.transaction() as connection:
         connection.execute("UPDATE memory_schema SET version = 99")
     before = memory.path.read_bytes()
-    with pytest.raises(StoreError, match="schema version 99; this program knows 2"):
+    with pytest.raises(StoreError, match="schema version 99; this program knows 3"):
         memory.query("SELECT 1")
     assert memory.path.read_bytes() == before
 
@@ -190,69 +144,14 @@ def test_a_file_held_too_long_names_its_holder(memory, monkeypatch):
         holder.join()
 
 
-def test_the_champion_of_a_session_was_trained_as_of_it_or_earlier(memory):
-    record_model(memory, record_of("old", THURSDAY), performance())
-    record_model(memory, record_of("new", MONDAY), performance())
-    assert champion_at(memory, THURSDAY).model_version == "old"
-    assert champion_at(memory, FRIDAY).model_version == "old"
-    assert champion_at(memory, MONDAY).model_version == "new"
-    reigns = champions_over(memory, SessionSpan(THURSDAY, MONDAY))
-    assert [(c.model_version, str(s)) for c, s in reigns] == [
-        ("old", "2017-11-09...2017-11-10"),
-        ("new", "2017-11-13"),
-    ]
-
-
-def test_without_a_champion_the_error_says_how_to_train(memory):
-    record_model(memory, record_of("new", MONDAY), performance())
-    with pytest.raises(MissingDataError, match="--select ensemble --partition 2017-11-10"):
-        champion_at(memory, FRIDAY)
-
-
-def test_training_the_same_model_again_replaces_its_rows(memory):
-    for value in (1.05, 1.01):
-        record_model(memory, record_of("m1", FRIDAY), performance(value))
-    assert memory.query("SELECT count(*) AS n FROM model_metadata").item() == 1
-    assert memory.query("SELECT count(*) AS n FROM training_runs").item() == 1
-    assert memory.query("SELECT value FROM model_performance").item() == 1.01
-    assert memory.query("SELECT feature_names FROM feature_store").item() == '["kmid", "klen"]'
-
-
-def test_new_rules_under_an_old_version_are_refused(memory):
-    def load(version, digest):
-        audit_configuration(
-            memory, file="t.json", version=version, digest=digest, purpose="test", loaded_at=NOW
-        )
-
-    load("1.0.0", "aaa")
-    load("1.0.0", "aaa")
-    load("1.1.0", "bbb")
-    with pytest.raises(ConfigurationError, match=r"version 1.0.0 was loaded on 2017-11-13"):
-        load("1.0.0", "bbb")
-    assert memory.query("SELECT count(*) AS n FROM config_audit_log").item() == 3
-
-
 def test_the_same_signals_again_change_nothing(memory):
-    record_model(memory, record_of("m1", THURSDAY), performance())
     for _ in range(2):
         record_signals(memory, predictions(FRIDAY), closes(FRIDAY), SECTORS)
     for table in ("active_signals", "signal_history", "price_data", "sector_stats"):
         assert memory.query(f"SELECT count(*) AS n FROM {table}").item() == 1, table
 
 
-def test_active_signals_are_those_of_the_newest_session_and_champion(memory):
-    record_model(memory, record_of("m1", THURSDAY), performance())
-    record_model(memory, record_of("m2", FRIDAY), performance())
-    record_signals(memory, predictions(MONDAY, "SELL", "m1"), closes(MONDAY), SECTORS)
-    record_signals(memory, predictions(MONDAY, "BUY", "m2"), closes(MONDAY), SECTORS)
-    record_signals(memory, predictions(FRIDAY, "HOLD", "m1"), closes(FRIDAY), SECTORS)
-    newest = active_signals(memory)
-    assert newest.select("session", "signal", "model_version").rows() == [(MONDAY, "BUY", "m2")]
-    assert memory.query("SELECT count(*) AS n FROM signal_history").item() == 3
-
-
 def test_a_symbol_without_a_signal_in_the_rerun_is_no_longer_active(memory):
-    record_model(memory, record_of("m1", THURSDAY), performance())
     both = pl.concat([predictions(FRIDAY), predictions(FRIDAY).with_columns(symbol=pl.lit("BBB"))])
     record_signals(memory, both, closes(FRIDAY), SECTORS)
     record_signals(memory, predictions(FRIDAY), closes(FRIDAY), SECTORS)
@@ -280,23 +179,112 @@ def test_drift_of_a_span_is_replaced_as_a_whole(memory):
     assert kept.rows() == [(THURSDAY, 0.05), (FRIDAY, 0.07)]
 
 
-def test_a_file_of_the_first_schema_is_migrated_and_keeps_its_rows(memory):
-    record_model(memory, record_of("m1", THURSDAY), performance())
-    record_signals(memory, predictions(FRIDAY), closes(FRIDAY), SECTORS)
-    with memory.transaction() as connection:
+def memory_of_version_2(path):
+    path.parent.mkdir(parents=True)
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(VERSION_2.read_text(encoding="utf-8"))
+    return ModelMemory(path, "alpha")
+
+
+def declared_columns(memory):
+    return memory.query(
+        "SELECT table_name, column_name, data_type, is_nullable FROM duckdb_columns()"
+        " WHERE NOT internal ORDER BY ALL"
+    )
+
+
+def test_a_file_of_version_2_is_migrated_and_keeps_its_rows(memory, tmp_path):
+    older = memory_of_version_2(tmp_path / "older" / "turbomode.duckdb")
+    for table in ("active_signals", "signal_history", "training_runs", "model_metadata"):
+        assert older.query(f"SELECT count(*) FROM {table}").item() == 1, table
+    signal = active_signals(older).row(0, named=True)
+    assert (signal["symbol"], signal["gate_override"], signal["role"]) == ("AAA", "outage", None)
+    run = older.query("SELECT rows, cause, configuration, environment FROM training_runs")
+    assert run.rows() == [(1000, None, None, None)]
+    for table in ("promotions", "rare_events", "error_replay"):
+        assert older.query(f"SELECT count(*) FROM {table}").item() == 0, table
+    assert older.query("SELECT version FROM memory_schema").item() == MEMORY_VERSION
+    assert declared_columns(older).equals(declared_columns(memory))
+
+
+def test_a_file_of_version_1_goes_through_both_migrations(memory, tmp_path):
+    older = memory_of_version_2(tmp_path / "older" / "turbomode.duckdb")
+    with duckdb.connect(str(older.path)) as connection:
         for table in ("active_signals", "signal_history", "model_metadata"):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN gate_override")
         connection.execute("UPDATE memory_schema SET version = 1")
-    signal = active_signals(memory).row(0, named=True)
-    assert (signal["symbol"], signal["signal"], signal["gate_override"]) == ("AAA", "BUY", None)
-    assert champion_at(memory, FRIDAY).gate_override is None
-    assert memory.query("SELECT version FROM memory_schema").item() == 2
+    signal = active_signals(older).row(0, named=True)
+    assert (signal["symbol"], signal["gate_override"]) == ("AAA", None)
+    assert declared_columns(older).equals(declared_columns(memory))
 
 
-def test_an_override_is_kept_with_the_model_and_its_signals(memory):
+def test_a_migrated_file_takes_new_rows_like_a_new_one(tmp_path):
+    older = memory_of_version_2(tmp_path / "older" / "turbomode.duckdb")
+    promotion = gate_decision(
+        "m2", FRIDAY, passed=True, reason="r", rules="[]", shadow_sessions=0, at=NOW
+    )
+    record_model(older, record_of("m2", FRIDAY), performance(), decision=promotion)
+    record_signals(older, predictions(MONDAY, model="m2"), closes(MONDAY), SECTORS)
+    assert active_signals(older).select("model_version", "role").rows() == [("m2", "champion")]
+    assert champion_at(older, MONDAY).model_version == "m2"
+
+
+def test_a_migration_that_is_cut_short_leaves_the_older_file(tmp_path, monkeypatch):
+    older = memory_of_version_2(tmp_path / "older" / "turbomode.duckdb")
+    broken = {**MIGRATIONS, 2: (*MIGRATIONS[2], "SELECT no_such_column")}
+    monkeypatch.setattr("turbomode_assets.stores.memory.MIGRATIONS", broken)
+    with pytest.raises(duckdb.Error, match="no_such_column"):
+        older.query("SELECT 1")
+    monkeypatch.undo()
+    assert active_signals(older).height == 1
+
+
+def test_an_override_is_kept_with_the_signals(memory):
     reason = "vendor outage of the week before last"
-    record_model(memory, record_of("m1", THURSDAY, gate_override=reason), performance())
     signals = predictions(FRIDAY).with_columns(gate_override=pl.lit(reason))
     record_signals(memory, signals, closes(FRIDAY), SECTORS)
-    assert champion_at(memory, FRIDAY).gate_override == reason
     assert active_signals(memory)["gate_override"].to_list() == [reason]
+
+
+def test_active_signals_are_what_was_sent_last_for_the_newest_session(memory):
+    record_signals(memory, predictions(MONDAY, "SELL", "m1"), closes(MONDAY), SECTORS)
+    record_signals(memory, predictions(MONDAY, "BUY", "m2"), closes(MONDAY), SECTORS)
+    record_signals(memory, predictions(FRIDAY, "HOLD", "m1"), closes(FRIDAY), SECTORS)
+    newest = active_signals(memory)
+    assert newest.select("session", "signal", "model_version").rows() == [(MONDAY, "BUY", "m2")]
+    assert memory.query("SELECT count(*) AS n FROM signal_history").item() == 3
+
+
+def test_after_a_rollback_the_older_model_is_active_again(memory):
+    for model in ("m1", "m2", "m1"):
+        record_signals(memory, predictions(MONDAY, model=model), closes(MONDAY), SECTORS)
+    assert active_signals(memory)["model_version"].to_list() == ["m1"]
+
+
+def test_what_the_challenger_said_is_kept_and_not_sent(memory):
+    sent, shadow = predictions(FRIDAY, "BUY", "m1"), predictions(FRIDAY, "SELL", "m2")
+    said = pl.concat(
+        [
+            sent.with_columns(role=pl.lit("champion")),
+            shadow.with_columns(role=pl.lit("challenger")),
+        ]
+    )
+    record_signals(memory, sent, closes(FRIDAY), SECTORS, said=said)
+    history = memory.query("SELECT model_version, role FROM signal_history ORDER BY ALL")
+    assert history.rows() == [("m1", "champion"), ("m2", "challenger")]
+    assert active_signals(memory).select("model_version", "role").rows() == [("m1", "champion")]
+    assert memory.query("SELECT buys, sells FROM sector_stats").rows() == [(1, 0)]
+
+
+def test_a_challengers_signal_that_was_sent_is_active_under_its_own_name(memory):
+    champion, challenger = predictions(FRIDAY, "BUY", "m1"), predictions(FRIDAY, "SELL", "m2")
+    said = pl.concat(
+        [
+            champion.with_columns(role=pl.lit("champion")),
+            challenger.with_columns(role=pl.lit("challenger")),
+        ]
+    )
+    record_signals(memory, challenger, closes(FRIDAY), SECTORS, said=said)
+    active = active_signals(memory).select("signal", "model_version", "role")
+    assert active.rows() == [("SELL", "m2", "challenger")]
+    assert memory.query("SELECT count(*) FROM signal_history").item() == 2

@@ -1,5 +1,6 @@
 """Every Delta table of a tenant's lake."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import polars as pl
@@ -136,7 +137,7 @@ LABEL_RULES = TableContract(
 PREDICTIONS = TableContract(
     name="predictions",
     store="lake",
-    description="The champion's probabilities and decision for each symbol and session.",
+    description="What went out for each symbol and session: probabilities and decision.",
     columns=(
         SYMBOL,
         SESSION,
@@ -160,6 +161,12 @@ PREDICTIONS = TableContract(
     sort_by=("symbol", "session"),
     partition_by=("year",),
     span_column="session",
+)
+
+SHADOW_PREDICTIONS = dataclasses.replace(
+    PREDICTIONS,
+    name="shadow_predictions",
+    description="What the challenger said for each symbol and session of its shadow period.",
 )
 
 FEATURE_LAYOUT = FileLayout(
@@ -206,5 +213,6 @@ def lake_tables(feature_names: Sequence[str]) -> dict[str, TableContract]:
         LABELS,
         LABEL_RULES,
         PREDICTIONS,
+        SHADOW_PREDICTIONS,
     )
     return {table.name: table for table in tables}

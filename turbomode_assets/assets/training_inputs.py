@@ -1,0 +1,204 @@
+"""What a training run reads, at the newest versions of the stores or at recorded ones."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from turbomode_assets.assets.corporate_actions import read_corporate_actions
+from turbomode_assets.assets.feature_sets import (
+    present_feature_set,
+    require_feature_set,
+    stored_feature_sets,
+)
+from turbomode_assets.config.curation import CurationConfig
+from turbomode_assets.config.loader import digest_of
+from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.contracts.errors import MissingDataError, first_few
+from turbomode_assets.curation import with_sectors
+from turbomode_assets.ensemble import TrainingSet, assemble_training_set, load_ensemble
+from turbomode_assets.ensemble.training_set import with_sectors as name_sectors
+from turbomode_assets.features import LONGEST_WINDOW, feature_families
+from turbomode_assets.models import look_back_sessions
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
+from turbomode_assets.stores.artifacts import ENSEMBLE
+from turbomode_assets.stores.model_registry import champion_or_none
+from turbomode_assets.validation import require_no_leak
+
+Versions = Mapping[str, int]
+_CALLER = "ensemble"
+_LEARNED = ("features", "feature_health", "labels", "label_rules")
+
+
+@dataclass(frozen=True)
+class Market:
+    """Forward-adjusted bars up to the as-of session, the sector of each, and who delivered them."""
+
+    adjusted: pl.DataFrame
+    sectors: pl.DataFrame
+    vendors: tuple[str, ...]
+    versions: dict[str, int]
+
+
+def training_span(as_of: dt.date, rules: TrainingConfig) -> SessionSpan:
+    """Sessions whose decisions are learned from."""
+    return SessionSpan(as_of, as_of).trailing(rules.data_sources.training_sessions)
+
+
+def candle_span(as_of: dt.date, rules: TrainingConfig) -> SessionSpan:
+    """Sessions whose candles the training rows are made of: windows of features and labels too."""
+    barriers = rules.triple_barrier
+    labels = barriers.volatility_window_sessions + barriers.horizon_sessions + 1
+    models = look_back_sessions(rules.ensemble_config.models)
+    return training_span(as_of, rules).trailing(max(models + LONGEST_WINDOW - 1, labels))
+
+
+def bar_span(as_of: dt.date, rules: TrainingConfig) -> SessionSpan:
+    """Sessions whose bars name regimes and rare events of the decisions learned from."""
+    regimes = rules.regime_labeling
+    windows = (
+        regimes.trend_window_sessions,
+        regimes.volatility_window_sessions + regimes.volatility_history_sessions,
+        rules.rare_event_archive.window_sessions + 1,
+    )
+    return training_span(as_of, rules).trailing(max(windows))
+
+
+def read_market(
+    lake: Lake,
+    master: MasterReader,
+    as_of: dt.date,
+    rules: TrainingConfig,
+    curation: CurationConfig,
+    *,
+    versions: Versions | None = None,
+) -> Market:
+    """Read bars, corporate actions and sectors, at `versions` where they are given."""
+    pinned = versions or {}
+    span = bar_span(as_of, rules)
+    bars = lake.read("bars", caller=_CALLER, span=span, version=pinned.get("bars"))
+    actions = read_corporate_actions(master, curation, caller=_CALLER, versions=pinned)
+    mappings = master.read("sector_mappings", caller=_CALLER, version=pinned.get("sector_mappings"))
+    learned = training_span(as_of, rules)
+    vendors = bars.rows.filter(pl.col("session") >= learned.first).get_column("vendor")
+    return Market(
+        adjusted=actions.adjust(bars.rows).select(
+            "symbol", "session", "open", "high", "low", "close", "volume"
+        ),
+        sectors=with_sectors(bars.rows, mappings.rows).select("symbol", "session", "sector"),
+        vendors=tuple(vendors.unique().sort()),
+        versions={each.table: each.version for each in (bars, *actions.reads, mappings)},
+    )
+
+
+def learned_versions(lake: Lake) -> dict[str, int]:
+    """Present versions of the tables that are learned from."""
+    return {name: lake.version(name) for name in _LEARNED}
+
+
+def read_training_set(
+    lake: Lake, as_of: dt.date, rules: TrainingConfig, versions: Versions, sectors: pl.DataFrame
+) -> TrainingSet:
+    """Read features and labels at `versions`: complete, of one set and one rule, without leaks."""
+    span = training_span(as_of, rules)
+    history = span.trailing(look_back_sessions(rules.ensemble_config.models))
+    due = SessionSpan(as_of, as_of)
+    features = lake.read_complete(
+        "features", caller=_CALLER, span=history, due=due, version=versions["features"]
+    )
+    sets = stored_feature_sets(lake, history, caller=_CALLER, versions=versions)
+    require_feature_set(sets, history, present_feature_set(rules), reader="this program")
+    label_rules = lake.read_complete(
+        "label_rules",
+        caller=_CALLER,
+        span=span,
+        due=due,
+        asset="labels",
+        version=versions["label_rules"],
+    )
+    _require_rule(label_rules.rows, digest_of(rules.triple_barrier))
+    labels = lake.read("labels", caller=_CALLER, span=span, version=versions["labels"])
+    training_set = assemble_training_set(
+        features.rows, labels.rows, as_of=as_of, config=rules, families=feature_families()
+    )
+    require_no_leak(
+        training_set.matrix.values,
+        training_set.matrix.columns,
+        training_set.labels,
+        training_set.exit_reasons,
+        maximum_auc=rules.validation_strategy.maximum_feature_auc,
+    )
+    return name_sectors(training_set, sectors)
+
+
+FORECASTS = (
+    "symbol",
+    "decision_session",
+    "session",
+    "label",
+    "p_sell",
+    "p_hold",
+    "p_buy",
+    "model_version",
+)
+"""A forecast whose outcome is known: `session` is when the label became known."""
+
+
+def champion_forecasts(
+    memory: ModelMemory, artifacts: Artifacts, as_of: dt.date
+) -> pl.DataFrame | None:
+    """What the champion at a session said of rows it had not learned from; None without one."""
+    champion = champion_or_none(memory, as_of)
+    if champion is None:
+        return None
+    trained = load_ensemble(artifacts.model_folder(champion.model_version) / ENSEMBLE)
+    version = pl.lit(champion.model_version).alias("model_version")
+    return trained.out_of_sample.with_columns(version).select(FORECASTS)
+
+
+def known_forecasts(
+    lake: Lake,
+    rules: TrainingConfig,
+    versions: Versions,
+    *,
+    champion: pl.DataFrame | None,
+    as_of: dt.date,
+) -> pl.DataFrame:
+    """Forecasts whose outcomes are known: signals of the past, and the champion's out of sample."""
+    span = training_span(as_of, rules)
+    labels = lake.read("labels", caller=_CALLER, span=span, version=versions["labels"]).rows
+    parts = [] if champion is None else [champion]
+    if lake.exists("predictions"):
+        said = lake.read("predictions", caller=_CALLER, span=span).rows
+        parts.append(
+            said.rename({"session": "decision_session"})
+            .join(
+                labels.select("symbol", "decision_session", "session", "label"),
+                on=["symbol", "decision_session"],
+                how="inner",
+                validate="1:1",
+            )
+            .select(FORECASTS)
+        )
+    empty = labels.head(0).select(
+        *FORECASTS[:4],
+        *(pl.lit(None, dtype=pl.Float64).alias(name) for name in FORECASTS[4:7]),
+        pl.lit(None, dtype=pl.String).alias("model_version"),
+    )
+    return pl.concat([empty, *parts]).unique(
+        ["symbol", "decision_session", "model_version"], maintain_order=True
+    )
+
+
+def _require_rule(rules: pl.DataFrame, digest: str) -> None:
+    other = rules.filter(pl.col("rule_digest") != digest).get_column("session")
+    if other.len():
+        raise MissingDataError(
+            f"labels of {other.len()} sessions were made by another rule than triple_barrier now: "
+            f"{first_few(other)}",
+            where="lake, table labels",
+            fix="materialize them again: dagster asset materialize -m turbomode_assets "
+            f"--select labels --partition-range {other[0]}...{other[-1]}",
+        )

@@ -1,0 +1,21 @@
+"""`turbomode features`: the feature set."""
+
+import click
+
+from turbomode_assets.features import describe_features, feature_names, feature_set_digest
+
+
+@click.group()
+def features() -> None:
+    """Look at the feature set."""
+
+
+@features.command("list")
+def features_list() -> None:
+    """Print every feature: name, family, window, inputs, formula, source."""
+    click.echo(f"{len(feature_names())} features, set {feature_set_digest()[:12]}")
+    for row in describe_features().iter_rows(named=True):
+        click.echo(
+            f"{row['name']:<18}{row['family']:<18}{row['window']:>4} bars  "
+            f"{', '.join(row['inputs'])}\n    {row['formula']}\n    {row['source']}"
+        )

@@ -1,0 +1,255 @@
+"""`turbomode models`: what was trained, what was decided about it, and who signals."""
+
+import datetime as dt
+import getpass
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import click
+import polars as pl
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from turbomode_assets.contracts.errors import MissingDataError
+from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.sessions import last_closed_session
+from turbomode_assets.stores.memory import ModelMemory
+from turbomode_assets.stores.promotions import live_at, promote_by_hand, roll_back, withdraw
+
+_SESSION = click.option(
+    "--session",
+    type=click.DateTime(formats=["%Y-%m-%d"]),
+    default=None,
+    help="From which session on, YYYY-MM-DD; the last closed one if not given.",
+)
+_REASON = click.option("--reason", required=True, help="Why; the log keeps it.")
+_MOMENT = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+
+
+@click.group()
+def models() -> None:
+    """Look at trained models; promote, withdraw or roll back."""
+
+
+@models.command("list")
+def list_models() -> None:
+    """Every model, newest first, with the last decision about it."""
+    rows = (
+        _memory()
+        .query(
+            """
+        SELECT m.model_version, m.as_of_session, cause, trained_at, config_version, decision,
+            effective_session, reason
+        FROM model_metadata AS m
+        LEFT JOIN (
+            FROM training_runs QUALIFY row_number() OVER (
+                PARTITION BY model_version ORDER BY finished_at DESC) = 1
+        ) USING (model_version)
+        LEFT JOIN (
+            FROM promotions QUALIFY row_number() OVER (
+                PARTITION BY model_version ORDER BY sequence DESC) = 1
+        ) USING (model_version)
+        ORDER BY as_of_session DESC, trained_at DESC
+        """
+        )
+        .rename({"as_of_session": "as of", "effective_session": "from"})
+    )
+    roles = _roles(_memory(), _now())
+    shown = rows.with_columns(
+        role=pl.col("model_version").replace_strict(roles, default="", return_dtype=pl.String)
+    ).select("model_version", "role", "as of", "cause", "decision", "from", "reason")
+    _print_table("Models", shown.columns, shown.iter_rows())
+
+
+@models.command("show")
+@click.argument("version")
+def show(version: str) -> None:
+    """One model: how it was trained, how it scored, and every decision about it."""
+    memory, console = _memory(), Console()
+    record = _record(memory, version)
+    facts = {name: value for name, value in record.items() if name != "metrics"}
+    _print_table(version, ("", "value"), facts.items())
+    scores = _scores(memory, version)
+    if scores.height:
+        _print_table("Out of sample", ("model", "metric", "value"), scores.iter_rows())
+    decisions = memory.query("FROM promotions WHERE model_version = ? ORDER BY sequence", [version])
+    if decisions.is_empty():
+        console.print("Nothing was decided about it.")
+    for decision in decisions.iter_rows(named=True):
+        _print_decision(console, decision)
+
+
+@models.command("compare")
+@click.argument("first")
+@click.argument("second")
+def compare(first: str, second: str) -> None:
+    """Two models side by side: their gate figures, and each model's out-of-sample scores."""
+    memory = _memory()
+    figures = [_figures(_record(memory, version)) for version in (first, second)]
+    names = list(dict.fromkeys([*figures[0], *figures[1]]))
+    _print_table(
+        "Figures",
+        ("figure", first, second, "difference"),
+        ((name, *_side_by_side(figures[0].get(name), figures[1].get(name))) for name in names),
+    )
+    both = _scores(memory, first).join(
+        _scores(memory, second), on=["model", "metric"], how="full", coalesce=True, validate="1:1"
+    )
+    rows = both.sort("model", "metric", maintain_order=True).iter_rows()
+    _print_table(
+        "Out of sample",
+        ("model", "metric", first, second, "difference"),
+        ((model, metric, *_side_by_side(one, other)) for model, metric, one, other in rows),
+    )
+
+
+@models.command("promote")
+@click.argument("version")
+@_REASON
+@_SESSION
+def promote(version: str, reason: str, session: dt.datetime | None) -> None:
+    """Make a model the champion by hand, whatever the gate said."""
+    memory, now = _memory(), _now()
+    since = _effective(session, now)
+    promote_by_hand(
+        memory, version, reason=reason, by=getpass.getuser(), effective_session=since, at=now
+    )
+    Console().print(f"{version} is promoted from {since} on.")
+    _print_live(memory, _now())
+
+
+@models.command("withdraw")
+@click.argument("version")
+@_REASON
+@_SESSION
+def withdraw_promotion(version: str, reason: str, session: dt.datetime | None) -> None:
+    """Cancel a promotion that has not taken effect."""
+    memory, now = _memory(), _now()
+    since = _effective(session, now)
+    withdraw(memory, version, reason=reason, by=getpass.getuser(), effective_session=since, at=now)
+    Console().print(f"The promotion of {version} is withdrawn.")
+    _print_live(memory, _now())
+
+
+@models.command("rollback")
+@_REASON
+@_SESSION
+def rollback(reason: str, session: dt.datetime | None) -> None:
+    """Return to the champion before the present one."""
+    memory, now = _memory(), _now()
+    since = _effective(session, now)
+    champion = roll_back(
+        memory, reason=reason, by=getpass.getuser(), effective_session=since, at=now
+    )
+    Console().print(f"Rolled back: {champion} signals from {since} on.")
+    _print_live(memory, _now())
+
+
+@models.command("live")
+@click.option("--at", "moment", type=_MOMENT, default=None, help="UTC; now if not given.")
+def live(moment: dt.datetime | None) -> None:
+    """Show who signalled at a time, by what had been decided until then."""
+    _print_live(_memory(), _now() if moment is None else moment.replace(tzinfo=dt.UTC))
+
+
+def _memory() -> ModelMemory:
+    settings = SettingsResource()
+    memory = ModelMemory(settings.memory_path, settings.tenant_name)
+    if not memory.exists():
+        raise MissingDataError(
+            "no model was trained yet",
+            where=str(settings.memory_path),
+            fix="run `make demo`, or train as the README says",
+        )
+    return memory
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)
+
+
+def _effective(session: dt.datetime | None, now: dt.datetime) -> dt.date:
+    return last_closed_session(now) if session is None else session.date()
+
+
+def _roles(memory: ModelMemory, now: dt.datetime) -> dict[str, str]:
+    return dict(live_at(memory, now).select("model_version", "role").iter_rows())
+
+
+def _record(memory: ModelMemory, version: str) -> dict[str, object]:
+    rows = memory.query(
+        "FROM model_metadata JOIN training_runs USING (model_version, as_of_session)"
+        " WHERE model_version = ? ORDER BY finished_at DESC LIMIT 1",
+        [version],
+    )
+    if rows.is_empty():
+        raise MissingDataError(
+            f"no model {version} is recorded",
+            where=str(memory.path),
+            fix="turbomode models list shows every model",
+        )
+    return rows.row(0, named=True)
+
+
+def _figures(record: Mapping[str, object]) -> dict[str, float | None]:
+    figures: dict[str, float | None] = json.loads(str(record["metrics"])).get("figures") or {}
+    return figures
+
+
+def _scores(memory: ModelMemory, version: str) -> pl.DataFrame:
+    return memory.query(
+        "SELECT model, metric, value FROM model_performance WHERE model_version = ?"
+        " ORDER BY model, metric",
+        [version],
+    )
+
+
+def _side_by_side(one: float | None, other: float | None) -> tuple[float | None, ...]:
+    return one, other, None if one is None or other is None else other - one
+
+
+def _print_live(memory: ModelMemory, moment: dt.datetime) -> None:
+    session = last_closed_session(moment)
+    rows = live_at(memory, moment)
+    if rows.is_empty():
+        Console().print(f"Nobody signalled at {session}: no promotion had taken effect.")
+        return
+    columns = ("role", "model_version", "effective_session", "decision", "decided_by", "reason")
+    headings = ("role", "model", "from", "decision", "by", "reason")
+    _print_table(f"Live at {session}", headings, rows.select(columns).iter_rows())
+
+
+def _print_decision(console: Console, decision: Mapping[str, object]) -> None:
+    since = f" from {decision['effective_session']} on" if decision["effective_session"] else ""
+    console.print(
+        f"{_cell(decision['decided_at'])} {decision['decision']}{since} by "
+        f"{decision['decided_by']}: {decision['reason']}",
+        markup=False,
+        soft_wrap=True,
+    )
+    rules = json.loads(str(decision["rules"]))
+    if rules:
+        names = ("name", "figure", "bound", "threshold", "passed")
+        _print_table("Gate", names, ([rule[name] for name in names] for rule in rules))
+
+
+def _print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    table = Table(title=escape(title))
+    for heading in headings:
+        table.add_column(escape(heading), overflow="fold")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row))
+    Console().print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4f}"
+    if isinstance(value, dt.datetime):
+        return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
+    return escape(str(value))

@@ -1,0 +1,27 @@
+"""The device that networks are trained on. They always predict on the CPU, in float64."""
+
+from typing import Literal
+
+import torch
+
+from turbomode_assets.contracts.errors import InputError
+
+Device = Literal["auto", "cpu", "cuda"]
+
+
+def training_device(device: Device) -> torch.device:
+    """Resolve `auto`, and refuse CUDA where there is none.
+
+    Raises:
+        InputError: the name is unknown, or CUDA is asked for and torch sees no CUDA device.
+    """
+    if device not in ("auto", "cpu", "cuda"):
+        raise InputError(f"unknown device {device}", where="device", fix="use auto, cpu or cuda")
+    available = torch.cuda.is_available()
+    if device == "cuda" and not available:
+        raise InputError(
+            "CUDA is asked for, but torch sees no CUDA device",
+            where="device=cuda",
+            fix="use device=auto or device=cpu, or install a torch build for your GPU",
+        )
+    return torch.device("cuda" if available and device != "cpu" else "cpu")

@@ -1,0 +1,116 @@
+"""A night with a champion and a challenger in shadow, as the graph runs it."""
+
+import dataclasses
+import datetime as dt
+import shutil
+
+import polars as pl
+import pytest
+
+from turbomode_assets.contracts.tables import lake_tables
+from turbomode_assets.ensemble import load_ensemble
+from turbomode_assets.features import feature_names
+from turbomode_assets.sessions import SessionSpan, offset_session
+from turbomode_assets.signals.release import in_challenger_share
+from turbomode_assets.stores import Artifacts, Lake, ModelMemory
+from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, ENSEMBLE
+from turbomode_assets.stores.model_registry import champion_at, record_model
+from turbomode_assets.stores.promotions import gate_decision
+from turbomode_assets.stores.signal_book import active_signals
+from turbomode_assets_tests.builders import run_assets
+from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
+from turbomode_assets_tests.stores.model_rows import performance, record_of
+
+NIGHTLY = [*INGESTION, *DERIVED, "signals"]
+SHADOW_SESSIONS = 2
+
+
+def memory_of(settings):
+    return ModelMemory(settings.memory_path, settings.tenant_name)
+
+
+def rows_of(settings, table, session):
+    lake = Lake(settings.lake_root, settings.tenant_name, lake_tables(feature_names()))
+    return lake.read(table, caller="test", span=SessionSpan(session, session)).rows
+
+
+def challenge(settings, ab_share):
+    """Promote a twin of the champion that takes effect two sessions later; name both."""
+    memory, artifacts = memory_of(settings), Artifacts(settings.artifacts_root)
+    champion = champion_at(memory, AS_OF)
+    files = artifacts.model_folder(champion.model_version)
+    model = load_ensemble(files / ENSEMBLE)
+    gate = model.configuration["model_promotion_gate"] | {"ab_share": ab_share}
+    configuration = dict(model.configuration) | {"model_promotion_gate": gate}
+    twin = artifacts.new_model_folder("twin")
+    dataclasses.replace(model, configuration=configuration).save(twin / ENSEMBLE)
+    shutil.copy(files / DRIFT_REFERENCE, twin / DRIFT_REFERENCE)
+    decision = gate_decision(
+        "twin",
+        AS_OF,
+        passed=True,
+        reason="all rules passed",
+        rules="[]",
+        shadow_sessions=SHADOW_SESSIONS,
+        at=dt.datetime(2015, 12, 2, tzinfo=dt.UTC),
+    )
+    record = record_of("twin", AS_OF, feature_digest=champion.feature_digest)
+    record_model(memory, record, performance(), decision=decision)
+    return champion.model_version, "twin"
+
+
+def metadata_of(result):
+    return next(
+        event.step_materialization_data.materialization.metadata
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key.to_user_string() == "signals"
+    )
+
+
+@pytest.mark.parametrize("ab_share", [0.0, 0.5])
+def test_both_models_predict_and_the_share_decides_whose_signals_go_out(market, ab_share):
+    champion, challenger = challenge(market, ab_share)
+    result = run_assets(market, NIGHTLY, SessionSpan(NIGHT, NIGHT))
+    sent = rows_of(market, "predictions", NIGHT)
+    shadow = rows_of(market, "shadow_predictions", NIGHT)
+    senders = dict(sent.select("symbol", "model_version").iter_rows())
+    assert senders == {
+        symbol: challenger if in_challenger_share(symbol, ab_share) else champion
+        for symbol in senders
+    }
+    assert len(set(senders.values())) == (2 if ab_share else 1)
+    assert shadow["model_version"].unique().to_list() == [challenger]
+    # The twin has the champion's own models: it says the same of every symbol.
+    said = ["symbol", "signal", "p_buy", "p_sell"]
+    assert shadow.select(said).equals(sent.select(said))
+    history = memory_of(market).query(
+        "SELECT model_version, role, count(*) AS n FROM signal_history GROUP BY ALL ORDER BY role"
+    )
+    assert history.rows() == [
+        (challenger, "challenger", sent.height),
+        (champion, "champion", sent.height),
+    ]
+    active = active_signals(memory_of(market)).sort("symbol")
+    assert active["model_version"].to_list() == [senders[symbol] for symbol in active["symbol"]]
+    assert metadata_of(result)["challengers"].value == challenger
+
+
+def test_a_range_over_the_end_of_the_shadow_period_changes_hands_in_it(market):
+    champion, challenger = challenge(market, 0.0)
+    effective = offset_session(AS_OF, SHADOW_SESSIONS)
+    run_assets(market, NIGHTLY, SessionSpan(NIGHT, effective))
+    for session, sender in ((NIGHT, champion), (effective, challenger)):
+        assert rows_of(market, "predictions", session)["model_version"].unique().item() == sender
+    assert rows_of(market, "shadow_predictions", NIGHT).height
+    assert rows_of(market, "shadow_predictions", effective).is_empty()
+
+
+def test_a_challenger_that_fails_keeps_no_signal_of_the_champion_back(market):
+    champion, challenger = challenge(market, 1.0)
+    shutil.rmtree(Artifacts(market.artifacts_root).model_folder(challenger))
+    result = run_assets(market, NIGHTLY, SessionSpan(NIGHT, NIGHT))
+    sent = rows_of(market, "predictions", NIGHT)
+    assert sent.filter(pl.col("model_version") != champion).is_empty()
+    left_out = metadata_of(result)["challengers_left_out"].value
+    assert left_out.startswith(f"{challenger}: the files of model {challenger} are gone")
+    assert "challengers" not in metadata_of(result)

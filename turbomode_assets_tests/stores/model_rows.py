@@ -1,0 +1,64 @@
+"""Rows of model memory for tests: records of models, their scores, and what they predicted."""
+
+import datetime as dt
+
+import polars as pl
+
+from turbomode_assets.contracts.tables import PREDICTIONS
+from turbomode_assets.stores.model_registry import ModelRecord
+
+THURSDAY, FRIDAY, MONDAY = dt.date(2017, 11, 9), dt.date(2017, 11, 10), dt.date(2017, 11, 13)
+NOW = dt.datetime(2017, 11, 13, 23, tzinfo=dt.UTC)
+
+SECTORS = pl.DataFrame(
+    {"symbol": ["AAA"] * 2, "session": [FRIDAY, MONDAY], "sector": ["Energy"] * 2}
+)
+
+
+def record_of(version, as_of, **changes):
+    fields = {
+        "model_version": version,
+        "as_of_session": as_of,
+        "feature_digest": "f1",
+        "feature_names": ("kmid", "klen"),
+        "config_version": "1.0.0",
+        "config_digest": "c1",
+        "vendor": "simulated",
+        "metrics": {"ensemble": {"log_loss": 1.05}},
+        "dagster_run_id": "run-1",
+        "started_at": NOW,
+        "finished_at": NOW,
+        "rows": 1000,
+        "symbols": 24,
+        "seed": 7,
+        "data_digest": "d1",
+        "store_versions": {"features": 3, "labels": 4},
+    }
+    return ModelRecord(**(fields | changes))
+
+
+def performance(value=1.05):
+    return pl.DataFrame({"model": ["ensemble"], "metric": ["log_loss"], "value": [value]})
+
+
+def predictions(session, signal="BUY", model="m1", symbol="AAA"):
+    row = {
+        "symbol": symbol,
+        "session": session,
+        "signal": signal,
+        "p_sell": 0.2,
+        "p_hold": 0.3,
+        "p_buy": 0.5,
+        "model_version": model,
+        "feature_digest": "f1",
+        "config_digest": "c1",
+        "store_versions": "{}",
+        "vendor": "simulated",
+    }
+    return pl.DataFrame([row], schema=PREDICTIONS.schema)
+
+
+def closes(session, close=10.0):
+    return pl.DataFrame(
+        {"session": [session], "symbol": ["AAA"], "close": [close], "vendor": ["simulated"]}
+    )
