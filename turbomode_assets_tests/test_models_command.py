@@ -74,12 +74,11 @@ def cells(output):
 
 
 def test_list_shows_every_model_with_its_role_cause_and_last_decision(two_models):
-    listed = cells(run("list"))
-    assert listed[0] == ["model_version", "role", "as of", "cause", "decision", "from", "reason"]
-    as_of = str(offset_session(TONIGHT, -5))
-    assert listed[1] == ["b", "", as_of, "drift", "refused", "-", "1 of 10 rules failed"]
-    assert listed[2][:2] == ["a", "champion"]
-    assert listed[2][4:6] == ["promoted", str(EARLIER)]
+    assert cells(run("list")) == [
+        ["model", "role", "cause", "decision", "from"],
+        ["b", "", "drift", "refused", "-"],
+        ["a", "champion", "drift", "promoted", str(EARLIER)],
+    ]
 
 
 def test_show_tells_the_run_the_scores_and_each_rule_of_the_gate(two_models):
@@ -102,10 +101,10 @@ def test_promote_and_rollback_change_who_signals_tonight_and_log_who_did_it(two_
     promoted = run("promote", "b", "--reason", "the floor of [bull] is too strict")
     assert f"b is promoted from {TONIGHT} on" in promoted
     assert champion_at(two_models, TONIGHT).model_version == "b"
-    assert ["champion", "b", str(TONIGHT), "promoted_by_hand", getpass.getuser()] == cells(
-        run("live")
-    )[1][:5]
-    assert "the floor of [bull] is too strict" in run("live")
+    live = run("live")
+    by_hand = ["champion", "b", str(TONIGHT), "promoted_by_hand", getpass.getuser()]
+    assert cells(live)[1] == by_hand
+    assert "champion: the floor of [bull] is too strict" in live
     assert f"Rolled back: a signals from {TONIGHT} on" in run("rollback", "--reason", "no good")
     assert champion_at(two_models, TONIGHT).model_version == "a"
     log = promotions(two_models).tail(2)

@@ -11,6 +11,7 @@ import polars as pl
 
 from turbomode_assets.assets.feature_sets import present_feature_set
 from turbomode_assets.assets.training_data_steps import Run, open_run
+from turbomode_assets.assets.training_inputs import champion_before
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.ensemble import (
     Ensemble,
@@ -41,7 +42,7 @@ from turbomode_assets.stores.artifacts import (
 from turbomode_assets.stores.learning_memory import replace_archives
 from turbomode_assets.stores.model_registry import (
     ModelRecord,
-    champion_or_none,
+    is_newest,
     record_model,
 )
 from turbomode_assets.stores.promotions import Decision, gate_decision
@@ -63,7 +64,7 @@ def compare_models_promotion_gate(
     """Hold the figures against the gate, and the forecasts against the champion's."""
     workbench, as_of = open_run(run)
     rules, judged = workbench.config(), workbench.evaluation()
-    champion = champion_or_none(memory.open(), as_of)
+    champion = champion_before(memory.open(), as_of)
     improvement = None
     if champion is not None:
         files = artifacts.open().model_folder(champion.model_version) / ENSEMBLE
@@ -71,7 +72,8 @@ def compare_models_promotion_gate(
     decision = judge_promotion(
         judged.figures, judged.regimes, rules.model_promotion_gate, improvement=improvement
     )
-    workbench.save_json("decision", {"passed": decision.passed, "reason": decision.reason})
+    verdict = {"passed": decision.passed, "reason": decision.reason, "first": champion is None}
+    workbench.save_json("decision", verdict)
     workbench.save_json("rules", json.loads(decision.to_json()))
     shown = pl.DataFrame(json.loads(decision.to_json()))
     context.add_output_metadata(
@@ -136,9 +138,10 @@ def store_model_and_metadata(
     workbench, as_of = open_run(run)
     trained, record, decision = _assemble(workbench, context.run_id)
     _put_in_place(workbench, trained, record, artifacts.open())
-    archives = {name: workbench.frame(name) for name in INPUT_TABLES}
     record_model(memory.open(), record, performance(trained), decision=decision)
-    replace_archives(memory.open(), **archives)
+    if is_newest(memory.open(), record.model_version):
+        # A run for an earlier session knows nothing of later events, and must not forget them.
+        replace_archives(memory.open(), **{name: workbench.frame(name) for name in INPUT_TABLES})
     tracked = _track(tracking, workbench, record, artifacts.open())
     metadata = _metadata(trained, record, decision) | ({"mlflow_run": tracked} if tracked else {})
     shutil.rmtree(workbench.folder)
@@ -204,7 +207,8 @@ def _assemble(workbench: Workbench, run_id: str) -> tuple[Ensemble, ModelRecord,
         passed=verdict["passed"],
         reason=verdict["reason"],
         rules=json.dumps(workbench.json("rules")),
-        shadow_sessions=rules.model_promotion_gate.shadow_sessions,
+        # The first champion has nobody to stand in the shadow of.
+        shadow_sessions=0 if verdict["first"] else rules.model_promotion_gate.shadow_sessions,
         at=finished,
     )
     return trained, record, decision

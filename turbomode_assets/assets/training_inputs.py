@@ -21,10 +21,10 @@ from turbomode_assets.ensemble import TrainingSet, assemble_training_set, load_e
 from turbomode_assets.ensemble.training_set import with_sectors as name_sectors
 from turbomode_assets.features import LONGEST_WINDOW, feature_families
 from turbomode_assets.models import look_back_sessions
-from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE
-from turbomode_assets.stores.model_registry import champion_or_none
+from turbomode_assets.stores.model_registry import Champion, champion_or_none
 from turbomode_assets.validation import require_no_leak
 
 Versions = Mapping[str, int]
@@ -146,11 +146,19 @@ FORECASTS = (
 """A forecast whose outcome is known: `session` is when the label became known."""
 
 
+def champion_before(memory: ModelMemory, as_of: dt.date) -> Champion | None:
+    """The champion that a model trained as of a session would replace; None without one.
+
+    That of the session before: training the same session again must not meet itself.
+    """
+    return champion_or_none(memory, offset_session(as_of, -1))
+
+
 def champion_forecasts(
     memory: ModelMemory, artifacts: Artifacts, as_of: dt.date
 ) -> pl.DataFrame | None:
-    """What the champion at a session said of rows it had not learned from; None without one."""
-    champion = champion_or_none(memory, as_of)
+    """What the champion so far said of rows it had not learned from; None without one."""
+    champion = champion_before(memory, as_of)
     if champion is None:
         return None
     trained = load_ensemble(artifacts.model_folder(champion.model_version) / ENSEMBLE)

@@ -8,6 +8,7 @@ import polars as pl
 
 from turbomode_assets.assets.metadata import inline_picture, store_picture
 from turbomode_assets.assets.training_data_steps import Run, open_run
+from turbomode_assets.assets.training_inputs import champion_before
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import DriftConfig
 from turbomode_assets.contracts.columns import DECISION_SESSION
@@ -43,7 +44,6 @@ from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.stores import ArtifactsResource, MemoryResource
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, IMPORTANCE
-from turbomode_assets.stores.model_registry import champion_or_none
 from turbomode_assets.stores.promotions import trial_sharpes
 
 
@@ -173,7 +173,7 @@ def run_drift_detection(
     )
     reference.save(workbench.folder / DRIFT_REFERENCE)
     context.add_output_metadata({"features": len(training_set.matrix.columns)})
-    champion = champion_or_none(memory.open(), as_of)
+    champion = champion_before(memory.open(), as_of)
     if champion is not None:
         folder = artifacts.open().model_folder(champion.model_version)
         since = _drift_since(DriftReference.load(folder / DRIFT_REFERENCE), training_set, rules)
@@ -221,7 +221,7 @@ def run_shap_analysis(
         workbench.reports / "importance.png",
     )
     facts = {"rows": len(picked), "importance": inline_picture("importance", content)}
-    champion = champion_or_none(memory.open(), as_of)
+    champion = champion_before(memory.open(), as_of)
     if champion is not None:
         before = artifacts.open().model_folder(champion.model_version) / IMPORTANCE
         change = importance_drift(table, pl.read_parquet(before), rules.shap_analysis)

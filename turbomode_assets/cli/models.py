@@ -26,6 +26,22 @@ _SESSION = click.option(
 _REASON = click.option("--reason", required=True, help="Why; the log keeps it.")
 _MOMENT = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
+_TOO_LONG = ("metrics", "configuration")
+"""What a model's record holds that no terminal can show; its digest and scores are shown."""
+_NEWEST_FIRST = """
+SELECT m.model_version, cause, decision, effective_session
+FROM model_metadata AS m
+LEFT JOIN (
+    FROM training_runs
+    QUALIFY row_number() OVER (PARTITION BY model_version ORDER BY finished_at DESC) = 1
+) USING (model_version)
+LEFT JOIN (
+    FROM promotions
+    QUALIFY row_number() OVER (PARTITION BY model_version ORDER BY sequence DESC) = 1
+) USING (model_version)
+ORDER BY m.as_of_session DESC, trained_at DESC
+"""
+
 
 @click.group()
 def models() -> None:
@@ -35,31 +51,14 @@ def models() -> None:
 @models.command("list")
 def list_models() -> None:
     """Every model, newest first, with the last decision about it."""
-    rows = (
-        _memory()
-        .query(
-            """
-        SELECT m.model_version, m.as_of_session, cause, trained_at, config_version, decision,
-            effective_session, reason
-        FROM model_metadata AS m
-        LEFT JOIN (
-            FROM training_runs QUALIFY row_number() OVER (
-                PARTITION BY model_version ORDER BY finished_at DESC) = 1
-        ) USING (model_version)
-        LEFT JOIN (
-            FROM promotions QUALIFY row_number() OVER (
-                PARTITION BY model_version ORDER BY sequence DESC) = 1
-        ) USING (model_version)
-        ORDER BY as_of_session DESC, trained_at DESC
-        """
-        )
-        .rename({"as_of_session": "as of", "effective_session": "from"})
+    memory = _memory()
+    rows = memory.query(_NEWEST_FIRST)
+    roles = dict(live_at(memory, _now()).select("model_version", "role").iter_rows())
+    _print_table(
+        "Models",
+        ("model", "role", "cause", "decision", "from"),
+        ((row[0], roles.get(row[0], ""), *row[1:]) for row in rows.iter_rows()),
     )
-    roles = _roles(_memory(), _now())
-    shown = rows.with_columns(
-        role=pl.col("model_version").replace_strict(roles, default="", return_dtype=pl.String)
-    ).select("model_version", "role", "as of", "cause", "decision", "from", "reason")
-    _print_table("Models", shown.columns, shown.iter_rows())
 
 
 @models.command("show")
@@ -68,8 +67,8 @@ def show(version: str) -> None:
     """One model: how it was trained, how it scored, and every decision about it."""
     memory, console = _memory(), Console()
     record = _record(memory, version)
-    facts = {name: value for name, value in record.items() if name != "metrics"}
-    _print_table(version, ("", "value"), facts.items())
+    told = {name: value for name, value in record.items() if name not in _TOO_LONG}
+    _print_table(version, ("", "value"), told.items())
     scores = _scores(memory, version)
     if scores.height:
         _print_table("Out of sample", ("model", "metric", "value"), scores.iter_rows())
@@ -153,6 +152,16 @@ def live(moment: dt.datetime | None) -> None:
     _print_live(_memory(), _now() if moment is None else moment.replace(tzinfo=dt.UTC))
 
 
+@models.command("reproduce")
+@click.argument("version")
+def reproduce_model(version: str) -> None:
+    """Train a model again from its record, and confirm that it is the same."""
+    # Loaded here: what trains takes seconds to load, and a rollback must not wait for it.
+    from turbomode_assets.cli.reproduce import reproduce
+
+    reproduce(SettingsResource(), version, Console())
+
+
 def _memory() -> ModelMemory:
     settings = SettingsResource()
     memory = ModelMemory(settings.memory_path, settings.tenant_name)
@@ -171,10 +180,6 @@ def _now() -> dt.datetime:
 
 def _effective(session: dt.datetime | None, now: dt.datetime) -> dt.date:
     return last_closed_session(now) if session is None else session.date()
-
-
-def _roles(memory: ModelMemory, now: dt.datetime) -> dict[str, str]:
-    return dict(live_at(memory, now).select("model_version", "role").iter_rows())
 
 
 def _record(memory: ModelMemory, version: str) -> dict[str, object]:
@@ -215,9 +220,11 @@ def _print_live(memory: ModelMemory, moment: dt.datetime) -> None:
     if rows.is_empty():
         Console().print(f"Nobody signalled at {session}: no promotion had taken effect.")
         return
-    columns = ("role", "model_version", "effective_session", "decision", "decided_by", "reason")
-    headings = ("role", "model", "from", "decision", "by", "reason")
+    columns = ("role", "model_version", "effective_session", "decision", "decided_by")
+    headings = ("role", "model", "from", "decision", "by")
     _print_table(f"Live at {session}", headings, rows.select(columns).iter_rows())
+    for role, reason in rows.select("role", "reason").iter_rows():
+        Console().print(f"{role}: {reason}", markup=False, soft_wrap=True)
 
 
 def _print_decision(console: Console, decision: Mapping[str, object]) -> None:
@@ -237,7 +244,8 @@ def _print_decision(console: Console, decision: Mapping[str, object]) -> None:
 def _print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     table = Table(title=escape(title))
     for heading in headings:
-        table.add_column(escape(heading), overflow="fold")
+        # A version that is folded over two lines cannot be copied into the next command.
+        table.add_column(escape(heading), overflow="fold", no_wrap=heading != "value")
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     Console().print(table)

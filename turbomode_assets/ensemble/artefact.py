@@ -101,7 +101,7 @@ class Ensemble:
     def save(self, directory: Path) -> None:
         """Write the ensemble as this folder, wholly or not at all.
 
-        A folder that already holds exactly this ensemble, or a damaged one, is as good as none.
+        A folder that already holds exactly this ensemble is left, a damaged one replaced.
 
         Raises:
             StoreError: the folder holds another ensemble.
@@ -196,7 +196,7 @@ def _put_in_place(partial: Path, directory: Path) -> None:
         except StoreError:
             shutil.rmtree(directory)
         else:
-            if stored == _verified_manifest(partial):
+            if _made(stored) == _made(_verified_manifest(partial)):
                 return
             raise StoreError(
                 "the folder already holds another ensemble",
@@ -205,6 +205,11 @@ def _put_in_place(partial: Path, directory: Path) -> None:
                 "promotion and no signal names it",
             )
     partial.rename(directory)
+
+
+def _made(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """What a manifest says of the ensemble itself; the same one may come of other table versions."""
+    return {name: value for name, value in manifest.items() if name != "provenance"}
 
 
 def _verified_manifest(directory: Path) -> dict[str, Any]:

@@ -104,7 +104,7 @@ def evaluate(
         InputError: no rows, an absent column or `ensemble`, forecasts that are no probabilities of
             the rows, or what `daily_results` refuses.
     """
-    labels = _checked_labels(rows, forecasts, without or {})
+    labels = _checked_labels(rows, forecasts, without or {}, columns=(_REGIME, SECTOR))
     stacked = forecasts[ENSEMBLE]
     results = _daily_results(rows, forecasts, daily)
     scored = _with_gaps(rows, stacked, training_shares, daily)
@@ -179,8 +179,10 @@ def _checked_labels(
     rows: pl.DataFrame,
     forecasts: Mapping[str, Probabilities],
     without: Mapping[str, Probabilities],
+    *,
+    columns: tuple[str, ...] = (),
 ) -> Labels:
-    absent = [name for name in _READ if name not in rows.columns]
+    absent = [name for name in (*_READ, *columns) if name not in rows.columns]
     strangers = sorted(set(without) - set(forecasts))
     if absent or strangers or ENSEMBLE not in forecasts:
         raise InputError(

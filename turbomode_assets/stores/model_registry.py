@@ -129,6 +129,17 @@ def _replace_performance(
     connection.unregister("performance")
 
 
+def is_newest(memory: ModelMemory, model_version: str) -> bool:
+    """Tell whether no model was trained as of a later session."""
+    return bool(
+        memory.query(
+            "SELECT as_of_session = (SELECT max(as_of_session) FROM model_metadata)"
+            " FROM model_metadata WHERE model_version = ?",
+            [model_version],
+        ).item()
+    )
+
+
 def champion_at(memory: ModelMemory, session: dt.date) -> Champion:
     """Return the ensemble whose signals go out at a session.
 

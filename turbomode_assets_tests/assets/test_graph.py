@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.features import feature_names
 from turbomode_assets.sessions import SessionSpan, offset_session
@@ -68,12 +69,18 @@ def test_training_leaves_one_row_for_its_run_and_one_for_its_model(market):
     model = memory.query("SELECT * FROM model_metadata").row(0, named=True)
     assert run["model_version"] == model["model_version"]
     assert run["as_of_session"] == AS_OF
-    assert set(json.loads(run["store_versions"])) == {"features", "labels", "bars"}
+    pinned = {"features", "feature_health", "labels", "label_rules", "bars"}
+    assert set(json.loads(run["store_versions"])) == pinned | {
+        "splits",
+        "dividends",
+        "sector_mappings",
+    }
+    assert TrainingConfig.model_validate_json(run["configuration"]) == market.training()
     assert model["vendor"] == "simulated"
     scored = memory.query("SELECT DISTINCT model FROM model_performance")
     assert scored.height == 9
     audited = memory.query("SELECT version, digest FROM config_audit_log")
-    assert audited.rows() == [("1.1.0", model["config_digest"])]
+    assert audited.rows() == [(market.training().version, model["config_digest"])]
 
 
 def test_a_range_and_the_same_sessions_one_by_one_give_identical_rows(market, tmp_path):
@@ -197,7 +204,7 @@ def test_labels_of_another_rule_are_not_trained_on(market):
 def test_another_benchmark_is_another_feature_set(market):
     path = market.configs / "turbomode_training_config.json"
     content = json.loads(path.read_text())
-    content["features"]["benchmark"] = "SIM001"
+    content["feature_engineering"]["benchmark"] = "SIM001"
     content["version"] = "9.0.0"
     content["changelog"]["9.0.0"] = "A benchmark."
     path.write_text(json.dumps(content))

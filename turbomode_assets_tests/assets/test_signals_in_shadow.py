@@ -17,12 +17,27 @@ from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, ENSEMBLE
 from turbomode_assets.stores.model_registry import champion_at, record_model
 from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets.stores.signal_book import active_signals
-from turbomode_assets_tests.builders import run_assets
+from turbomode_assets_tests.builders import run_assets, small_settings
 from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
 from turbomode_assets_tests.stores.model_rows import performance, record_of
 
-NIGHTLY = [*INGESTION, *DERIVED, "signals"]
 SHADOW_SESSIONS = 2
+EFFECTIVE = offset_session(AS_OF, SHADOW_SESSIONS)
+
+
+@pytest.fixture(scope="module")
+def _two_nights(_trained_market, tmp_path_factory):
+    root = tmp_path_factory.mktemp("nights") / "market"
+    shutil.copytree(_trained_market, root)
+    run_assets(small_settings(root), INGESTION + DERIVED, SessionSpan(NIGHT, EFFECTIVE))
+    return root
+
+
+@pytest.fixture
+def market(_two_nights, tmp_path):
+    """The trained market with all that signals of two more sessions need."""
+    shutil.copytree(_two_nights, tmp_path / "market")
+    return small_settings(tmp_path / "market")
 
 
 def memory_of(settings):
@@ -67,10 +82,10 @@ def metadata_of(result):
     )
 
 
-@pytest.mark.parametrize("ab_share", [0.0, 0.5])
-def test_both_models_predict_and_the_share_decides_whose_signals_go_out(market, ab_share):
+def test_both_models_predict_and_the_share_decides_whose_signals_go_out(market):
+    ab_share = 0.5
     champion, challenger = challenge(market, ab_share)
-    result = run_assets(market, NIGHTLY, SessionSpan(NIGHT, NIGHT))
+    result = run_assets(market, ["signals"], SessionSpan(NIGHT, NIGHT))
     sent = rows_of(market, "predictions", NIGHT)
     shadow = rows_of(market, "shadow_predictions", NIGHT)
     senders = dict(sent.select("symbol", "model_version").iter_rows())
@@ -78,7 +93,7 @@ def test_both_models_predict_and_the_share_decides_whose_signals_go_out(market, 
         symbol: challenger if in_challenger_share(symbol, ab_share) else champion
         for symbol in senders
     }
-    assert len(set(senders.values())) == (2 if ab_share else 1)
+    assert len(set(senders.values())) == 2
     assert shadow["model_version"].unique().to_list() == [challenger]
     # The twin has the champion's own models: it says the same of every symbol.
     said = ["symbol", "signal", "p_buy", "p_sell"]
@@ -97,18 +112,17 @@ def test_both_models_predict_and_the_share_decides_whose_signals_go_out(market, 
 
 def test_a_range_over_the_end_of_the_shadow_period_changes_hands_in_it(market):
     champion, challenger = challenge(market, 0.0)
-    effective = offset_session(AS_OF, SHADOW_SESSIONS)
-    run_assets(market, NIGHTLY, SessionSpan(NIGHT, effective))
-    for session, sender in ((NIGHT, champion), (effective, challenger)):
+    run_assets(market, ["signals"], SessionSpan(NIGHT, EFFECTIVE))
+    for session, sender in ((NIGHT, champion), (EFFECTIVE, challenger)):
         assert rows_of(market, "predictions", session)["model_version"].unique().item() == sender
     assert rows_of(market, "shadow_predictions", NIGHT).height
-    assert rows_of(market, "shadow_predictions", effective).is_empty()
+    assert rows_of(market, "shadow_predictions", EFFECTIVE).is_empty()
 
 
 def test_a_challenger_that_fails_keeps_no_signal_of_the_champion_back(market):
     champion, challenger = challenge(market, 1.0)
     shutil.rmtree(Artifacts(market.artifacts_root).model_folder(challenger))
-    result = run_assets(market, NIGHTLY, SessionSpan(NIGHT, NIGHT))
+    result = run_assets(market, ["signals"], SessionSpan(NIGHT, NIGHT))
     sent = rows_of(market, "predictions", NIGHT)
     assert sent.filter(pl.col("model_version") != champion).is_empty()
     left_out = metadata_of(result)["challengers_left_out"].value

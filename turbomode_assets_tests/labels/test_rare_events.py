@@ -259,11 +259,12 @@ def test_nothing_after_the_session_counts_not_even_to_crowd_out():
 
 def test_beyond_the_capacity_the_largest_multiples_of_their_thresholds_stay_or_the_newest():
     falls = events_of((20, "A", "crash", 0.3), (40, "B", "crash", 0.15), threshold=0.1)
-    shocks = events_of((30, "C", "volume_shock", 10.0), threshold=5.0)
+    # 3, 1.5 and 1.1 times their thresholds.
+    shocks = events_of((30, "C", "volume_shock", 5.5), threshold=5.0)
     config = ARCHIVE.model_copy(update={"capacity_events": 2})
-    assert archived(falls, shocks, config) == [(20, "A", 0.3), (30, "C", 10.0)]
+    assert archived(falls, shocks, config) == [(20, "A", 0.3), (40, "B", 0.15)]
     newest = config.model_copy(update={"keep": "newest"})
-    assert archived(falls, shocks, newest) == [(30, "C", 10.0), (40, "B", 0.15)]
+    assert archived(falls, shocks, newest) == [(30, "C", 5.5), (40, "B", 0.15)]
 
 
 ROWS = st.lists(

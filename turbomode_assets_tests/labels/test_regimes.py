@@ -49,10 +49,11 @@ def test_the_regimes_of_a_market_worked_by_hand():
     # .577 0 1.155 1.528 .577 .577 0 .577; 3 steps of 2 % are a trend of more than 5 %, 2 are not.
     steps = [0, 0, 0, 0, 0, 2, 1, 1, 1, -1, -2, -1, -1, -1, 0]
     closes = 100 * 1.02 ** np.concatenate([[0], np.cumsum(steps)])
-    assert regimes_of(closes_of("AAA", closes)) == [
+    config = CONFIG.model_copy(update={"high_volatility_quantile": 0.75})
+    assert regimes_of(closes_of("AAA", closes), config=config) == [
         *[None] * 5,  # the history holds 3 deviations from session 5 on
         "sideways",  # all of them are 0: none lies below another
-        "high_volatility",  # 3 of 4 lie below
+        "high_volatility",  # 3 of 4 lie below: the quantile itself is enough
         *["bull"] * 3,  # 3 of 5 and fewer lie below
         *["high_volatility"] * 2,  # at least 6 of 8, and 8 of 9
         *["bear"] * 3,

@@ -68,11 +68,10 @@ def predictions(regimes=tuple(REGIMES), rows=9000):
     rng = np.random.default_rng(2)
     return pl.DataFrame(
         {
-            "regime": [regimes[at % len(regimes)] for at in range(rows)],
+            "regime": pl.Series(regimes, dtype=pl.String).gather(np.arange(rows) % len(regimes)),
             "label": rng.integers(0, 3, rows).astype(np.int8),
             "predicted": rng.integers(0, 3, rows).astype(np.int8),
-        },
-        schema_overrides={"regime": pl.String},
+        }
     )
 
 
@@ -101,7 +100,7 @@ def holed_curves():
 PICTURES = {
     "curves": lambda v: learning_curves_picture(curves(), vendors=v),
     "curves of one model and fold": lambda v: learning_curves_picture(curves(1, 1), vendors=v),
-    "curves of 20 folds": lambda v: learning_curves_picture(curves(folds=20), vendors=v),
+    "curves of 20 folds": lambda v: learning_curves_picture(curves(3, folds=20), vendors=v),
     "curves with holes": lambda v: learning_curves_picture(holed_curves(), vendors=v),
     "importance": lambda v: importance_picture(importance(), top=20, vendors=v),
     "importance of one feature": lambda v: importance_picture(importance(1, 1), top=20, vendors=v),
