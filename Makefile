@@ -10,7 +10,7 @@ DATA ?= $(CURDIR)/data
 TENANT ?= default
 
 .PHONY: instance demo test ui check lint validate bench bench-features bench-features-cuda \
-	test-slow test-browser
+	test-slow test-promotion test-browser
 
 demo: $(READY) instance
 	$(BIN)/turbomode demo
@@ -45,6 +45,9 @@ bench-features-cuda: $(READY)
 
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -s
+
+test-promotion: $(READY)
+	$(BIN)/python -m pytest -m slow -s turbomode_assets_tests/laws/test_promotion.py
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser -n 0

@@ -18,6 +18,7 @@ with warnings.catch_warnings():
         ensemble,
         features,
         labels,
+        outcomes,
         raw_candles,
         reference,
         signals,
@@ -67,6 +68,7 @@ def build(settings: SettingsResource | None = None) -> dg.Definitions:
             ensemble,
             drift_metrics,
             signals,
+            outcomes,
         ]
     )
     return guarded(

@@ -21,6 +21,7 @@ FLOORS = {
     "ensemble": 2,
     "drift": 2,
     "signals": 2,
+    "backtest": 2,
     "reports": 2,
     "stores": 3,
     "resources": 4,
@@ -36,6 +37,7 @@ ACQUAINTED = {
     ("ensemble", "validation"),
     ("signals", "models"),
     ("signals", "labels"),
+    ("backtest", "validation"),
     ("assets", "automation"),
 }
 MAY_IMPORT_DAGSTER = {"__init__", "assets", "automation", "resources", "definitions", "cli"}

@@ -68,6 +68,8 @@ def describe(name, node):
         "code version": node.code_version,
         "table": node.metadata.get("turbomode/table", "none"),
     }
+    if isinstance(definition.node_def, dg.GraphDefinition):
+        facts["steps"] = ", ".join(sorted(step.name for step in definition.node_def.nodes))
     return "\n".join([name, *(f"  {title + ':':<14}{fact}" for title, fact in facts.items())])
 
 
@@ -119,8 +121,9 @@ def test_no_job_but_train_trains(definitions):
     assert "signals" in selected_by(definitions, "nightly")
 
 
-def test_no_schedule_trains(definitions):
-    assert [schedule.job_name for schedule in definitions.schedules] == ["nightly"]
+def test_no_schedule_but_training_trains(definitions):
+    jobs = {schedule.name: schedule.job_name for schedule in definitions.schedules}
+    assert jobs == {"nightly": "nightly", "training": "train"}
 
 
 @pytest.mark.parametrize("selection", ["signals", "group:features", "group:signals"])

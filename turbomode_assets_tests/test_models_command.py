@@ -9,11 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from turbomode_assets.cli.models import models
-from turbomode_assets.contracts.errors import InputError, MissingDataError
+from turbomode_assets.contracts.errors import InputError, MissingDataError, StoreError
+from turbomode_assets.contracts.tables import lake_tables
+from turbomode_assets.features import feature_names
 from turbomode_assets.sessions import offset_session, session_close
-from turbomode_assets.stores import ModelMemory
+from turbomode_assets.stores import Artifacts, Lake, ModelMemory
+from turbomode_assets.stores.artifacts import ENSEMBLE, INPUTS
 from turbomode_assets.stores.model_registry import champion_at, record_model
 from turbomode_assets.stores.promotions import gate_decision, promotions
+from turbomode_assets_tests.conftest import AS_OF, HISTORY
 from turbomode_assets_tests.stores.model_rows import record_of
 
 NOW = dt.datetime(2017, 11, 13, 23, tzinfo=dt.UTC)
@@ -92,7 +96,7 @@ def test_show_tells_the_run_the_scores_and_each_rule_of_the_gate(two_models):
 
 def test_compare_sets_figures_and_scores_side_by_side(two_models):
     rows = cells(run("compare", "a", "b"))
-    assert ["figure", "a", "b", "difference"] in rows
+    assert ["figure", "a", "b", "change"] in rows
     assert ["sharpe", "1.2500", "-", "-"] in rows
     assert ["gru", "log_loss", "1.0500", "1.0100", "-0.0400"] in rows
 
@@ -163,3 +167,87 @@ def test_before_anything_was_trained_it_says_so_and_makes_no_file(memory, comman
     assert isinstance(result.exception, MissingDataError)
     assert "make demo" in result.exception.fix
     assert not memory.path.exists()
+
+
+@pytest.fixture
+def trained(market, monkeypatch):
+    """The settings of a market whose champion the graph trained, and that champion."""
+    for name, value in (
+        ("DATA_ROOT", "data_root"),
+        ("TENANT", "tenant"),
+        ("CONFIG_DIR", "config_dir"),
+    ):
+        monkeypatch.setenv(f"TURBOMODE_{name}", getattr(market, value))
+    monkeypatch.setenv("COLUMNS", "160")
+    memory = ModelMemory(market.memory_path, market.tenant_name)
+    return market, champion_at(memory, AS_OF).model_version
+
+
+def folder_of(settings, version):
+    return Artifacts(settings.artifacts_root).model_folder(version)
+
+
+def refusal_of_reproduction(version):
+    error = CliRunner().invoke(models, ["reproduce", version]).exception
+    assert isinstance(error, StoreError)
+    return error
+
+
+def test_reproduce_finds_a_model_equal_although_its_labels_have_since_been_made_anew(trained):
+    settings, version = trained
+    lake = Lake(settings.lake_root, settings.tenant_name, lake_tables(feature_names()))
+    before = lake.version("labels")
+    labels = lake.read("labels", caller="test", span=HISTORY).rows
+    turned = labels.with_columns(label=(2 - pl.col("label")).cast(pl.Int8))
+    lake.replace("labels", turned, span=HISTORY, caller="test")
+    assert lake.version("labels") > before
+    output = run("reproduce", version)
+    assert "rows learned from: equal" in output
+    assert f"{version} was reproduced: models, stack and forecasts are equal" in output
+
+
+def test_reproduce_refuses_recorded_inputs_that_give_rows_other_weights(trained):
+    settings, version = trained
+    learned = pl.read_parquet(folder_of(settings, version) / ENSEMBLE / "out_of_sample.parquet")
+    replayed = folder_of(settings, version) / INPUTS / "error_replay.parquet"
+    error = learned.head(1).select(
+        "symbol",
+        "decision_session",
+        known_session=pl.col("session"),
+        model_version=pl.lit("another"),
+        predicted=pl.lit(0, dtype=pl.Int8),
+        label=pl.col("label"),
+        confidence=pl.lit(0.9),
+    )
+    pl.concat([pl.read_parquet(replayed), error]).write_parquet(replayed)
+    refusal = refusal_of_reproduction(version)
+    assert "the rows learned from differ from those of the record" in str(refusal)
+    assert version in str(refusal)
+    assert "turbomode_assets" in refusal.fix
+
+
+def test_reproduce_refuses_a_model_whose_files_were_altered_before_it_trains(trained):
+    settings, version = trained
+    booster = folder_of(settings, version) / ENSEMBLE / "lightgbm_gbdt" / "model.txt"
+    booster.write_bytes(booster.read_bytes().replace(b"leaf_value=", b"leaf_value=1", 1))
+    refusal = refusal_of_reproduction(version)
+    assert "lightgbm_gbdt/model.txt" in str(refusal)
+    assert "backup" in refusal.fix
+
+
+def test_reproduce_tells_which_library_is_another_than_then(trained):
+    settings, version = trained
+    with ModelMemory(settings.memory_path, settings.tenant_name).transaction() as connection:
+        connection.execute(
+            "UPDATE training_runs SET environment = json_merge_patch(environment, ?)",
+            ['{"torch": "0.1"}'],
+        )
+    (folder_of(settings, version) / ENSEMBLE / "manifest.json").unlink()
+    result = CliRunner().invoke(models, ["reproduce", version])
+    assert "torch was 0.1 then and is" in result.output
+
+
+def test_reproduce_of_a_model_that_nobody_trained_says_how_to_list_them(trained):
+    result = CliRunner().invoke(models, ["reproduce", "nobody"])
+    assert isinstance(result.exception, MissingDataError)
+    assert "turbomode models list" in result.exception.fix

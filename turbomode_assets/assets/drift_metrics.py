@@ -10,6 +10,7 @@ from turbomode_assets.automation.partitions import SESSIONS, session_span, trail
 from turbomode_assets.config.learning import LONGEST_TRAINING
 from turbomode_assets.config.training import LONGEST_SEQUENCE, DriftConfig
 from turbomode_assets.drift import DriftReference, drift_by_session, drift_verdicts
+from turbomode_assets.drift.stability import DRIFT_COLUMNS
 from turbomode_assets.reports import preview_markdown, psi_picture
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.settings import SettingsResource
@@ -20,7 +21,7 @@ from turbomode_assets.stores.artifacts import DRIFT_REFERENCE
 from turbomode_assets.stores.model_registry import Champion, champions_over
 from turbomode_assets.stores.signal_book import record_drift
 
-RECORDED = ("session", "model_version", "feature", "psi", "expected_psi", "rows", "verdict")
+RECORDED = ("model_version", *DRIFT_COLUMNS)
 """Columns of drift_monitoring."""
 
 
@@ -46,8 +47,9 @@ def drift_metrics(
     span, files, book = session_span(context), artifacts.open(), memory.open()
     rules, reigns = settings.training().drift_detection, champions_over(book, span)
     drift = _measure(reigns, features.rows, rules, files)
-    record_drift(book, drift.select(RECORDED), span)
-    metadata = _verdict_metadata(drift, rules)
+    verdicts = _verdicts(drift, rules)
+    record_drift(book, drift.select(RECORDED), span, verdicts=verdicts)
+    metadata = _verdict_metadata(drift, verdicts)
     vendors = {champion.vendor for champion, _ in reigns}
     picture = picture_metadata(
         lambda: psi_picture(drift, vendors=vendors), files.reports, "drift_metrics", span
@@ -73,11 +75,16 @@ def _measure(
     return pl.concat(measured)
 
 
-def _verdict_metadata(drift: pl.DataFrame, config: DriftConfig) -> dict[str, Any]:
+def _verdicts(drift: pl.DataFrame, config: DriftConfig) -> pl.DataFrame:
+    """Verdict on each session, and the champion that it speaks of."""
+    champions = drift.select("session", "model_version").unique()
+    return drift_verdicts(drift, config).join(champions, on="session", validate="1:1")
+
+
+def _verdict_metadata(drift: pl.DataFrame, verdicts: pl.DataFrame) -> dict[str, Any]:
     counts = dict(drift.get_column("verdict").value_counts().iter_rows())
-    verdicts = drift_verdicts(drift, config)
     return {f"features_{verdict}": counts.get(verdict, 0) for verdict in ("warn", "alert")} | {
         "retrain": bool(verdicts.get_column("retrain")[-1]),
         "retrain_sessions": int(verdicts.get_column("retrain").sum()),
-        "verdicts": dg.MetadataValue.md(preview_markdown(verdicts.reverse())),
+        "verdicts": dg.MetadataValue.md(preview_markdown(verdicts.drop("model_version").reverse())),
     }

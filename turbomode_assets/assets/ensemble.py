@@ -11,21 +11,19 @@ from turbomode_assets.assets.training_data_steps import (
     load_config_version,
     load_raw_data_from_master,
 )
-from turbomode_assets.assets.training_decision_steps import (
-    compare_models_promotion_gate,
-    store_model_and_metadata,
-)
 from turbomode_assets.assets.training_fit_steps import (
     cross_validate,
     plan_cross_validation,
     train_ensemble,
 )
+from turbomode_assets.assets.training_gate_step import compare_models_promotion_gate
 from turbomode_assets.assets.training_judgement_steps import (
     run_drift_detection,
     run_regime_aware_validation,
     run_sector_symbol_analysis,
     run_shap_analysis,
 )
+from turbomode_assets.assets.training_store_step import store_model_and_metadata
 from turbomode_assets.automation.partitions import SESSIONS, trailing_sessions
 from turbomode_assets.config.learning import LONGEST_TRAINING
 from turbomode_assets.config.training import LONGEST_TRAINING_BARS
@@ -73,11 +71,13 @@ def _configuration(given: dict[str, str | None]) -> dict[str, object]:
         "splits": _WHOLE,
         "dividends": _WHOLE,
         "sector_mappings": _WHOLE,
+        "symbol_metadata": _WHOLE,
     },
 )
-def ensemble(features, labels, bars, audit, splits, dividends, sector_mappings):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201  # values of a graph have no types
+def ensemble(features, labels, bars, audit, splits, dividends, sector_mappings, symbol_metadata):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201  # values of a graph have no types
     """Eight base models and their meta-learner as of the last session of the run."""
-    upstream = [features, labels, bars, audit, splits, dividends, sector_mappings]
+    reference = [splits, dividends, sector_mappings, symbol_metadata]
+    upstream = [features, labels, bars, audit, *reference]
     run = load_raw_data_from_master(load_config_version(upstream))
     run = apply_regime_labels(build_datasets(run))
     run = apply_regime_weighted_loss(apply_balanced_sampling(run))

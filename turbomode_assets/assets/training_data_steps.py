@@ -28,6 +28,7 @@ from turbomode_assets.ensemble.training_set import (
     with_regimes,
 )
 from turbomode_assets.labels import detect_rare_events, market_regimes, update_archive
+from turbomode_assets.labels.rare_events import first_detectable_session
 from turbomode_assets.reports import preview_markdown
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.settings import SettingsResource
@@ -37,8 +38,9 @@ from turbomode_assets.resources.stores import (
     MasterReaderResource,
     MemoryResource,
 )
+from turbomode_assets.stores import Artifacts, Lake, ModelMemory
 from turbomode_assets.stores.learning_memory import rare_event_archive, replay_buffer
-from turbomode_assets.stores.model_registry import audit_configuration
+from turbomode_assets.stores.model_registry import audit_configuration, versions_trained_on
 
 Run = dict[str, str]
 """What steps hand on: the workbench's `folder`, and the session it trains `as_of`."""
@@ -70,7 +72,12 @@ def load_config_version(
         purpose=f"train the ensemble as of {as_of} ({config.cause})",
         loaded_at=started_at,
     )
-    workbench = Workbench(artifacts.open().workbench(context.run_id))
+    files = artifacts.open()
+    for run_id in files.workbenches():
+        run = context.instance.get_run_by_id(run_id)
+        if run is None or run.is_finished:
+            files.remove_workbench(run_id)
+    workbench = Workbench(files.workbench(context.run_id))
     workbench.clear()
     workbench.save_json("configuration", rules.model_dump(mode="json"))
     workbench.save_json("run", {"cause": config.cause, "started_at": started_at.isoformat()})
@@ -112,8 +119,16 @@ def load_raw_data_from_master(
     versions = learned_versions(lake) | market.versions
     workbench.save_frame("adjusted", market.adjusted)
     workbench.save_frame("sectors", market.sectors)
-    facts = {"versions": versions, "vendors": market.vendors, "gate_override": passage.override}
-    workbench.save_json("market", facts)
+    workbench.save_json(
+        "market",
+        {
+            "versions": versions,
+            "vendors": market.vendors,
+            "tradeable": market.tradeable,
+            "gate_override": passage.override,
+            "data_quality": digest_of(quality),
+        },
+    )
     bars = {"bars": market.adjusted.height, "vendor": ", ".join(market.vendors)}
     context.add_output_metadata(passage.metadata | bars | {"store_versions": versions})
     return run
@@ -129,7 +144,8 @@ def build_datasets(context: dg.OpExecutionContext, run: Run, lake_store: LakeRes
         as_of,
         workbench.config(),
         workbench.json("market")["versions"],
-        workbench.frame("sectors"),
+        sectors=workbench.frame("sectors"),
+        tradeable=workbench.json("market")["tradeable"],
     )
     workbench.save_training_set(training_set)
     context.add_output_metadata(
@@ -174,22 +190,9 @@ def apply_balanced_sampling(
     """Bring rare events and past errors up to date, and draw the ordinary rows of every fit."""
     workbench, as_of = open_run(run)
     rules, book = workbench.config(), memory.open()
-    archive = update_archive(
-        rare_event_archive(book),
-        detect_rare_events(workbench.frame("adjusted"), rules.rare_event_archive),
-        rules.dynamic_archive_updates,
-        as_of=as_of,
-    )
-    forecasts = known_forecasts(
-        lake_store.open(),
-        rules,
-        workbench.json("market")["versions"],
-        champion=champion_forecasts(book, artifacts.open(), as_of),
-        as_of=as_of,
-    )
-    errors = confident_errors(forecasts, rules.error_replay_buffer, as_of=as_of)
-    buffer = update_replay_buffer(
-        replay_buffer(book), errors, rules.error_replay_buffer, as_of=as_of
+    archive = _rare_events(workbench, book, as_of)
+    buffer, forecasts = _replayed_errors(
+        workbench, book, lake_store.open(), artifacts.open(), as_of
     )
     workbench.save_frame("rare_events", archive)
     workbench.save_frame("error_replay", buffer)
@@ -205,12 +208,47 @@ def apply_balanced_sampling(
         {
             "rare_events": archive.height,
             "replayed_errors": buffer.height,
+            "forecasts_of_champion": forecasts,
             "rare_rows": int(training_set.rows.get_column("rare").sum()),
             "candidates": {fit: len(rows) for fit, rows in candidates.items()},
             "ordinary": {fit: len(rows) for fit, rows in ordinary.items()},
         }
     )
     return run
+
+
+def _rare_events(workbench: Workbench, book: ModelMemory, as_of: dt.date) -> pl.DataFrame:
+    """The archive of rare events, with what the bars hold of them."""
+    rules, adjusted = workbench.config(), workbench.frame("adjusted")
+    return update_archive(
+        rare_event_archive(book),
+        detect_rare_events(adjusted, rules.rare_event_archive),
+        rules.dynamic_archive_updates,
+        as_of=as_of,
+        since=first_detectable_session(adjusted, rules.rare_event_archive),
+    )
+
+
+def _replayed_errors(
+    workbench: Workbench, book: ModelMemory, lake: Lake, artifacts: Artifacts, as_of: dt.date
+) -> tuple[pl.DataFrame, str]:
+    """The buffer of confident errors, with what is known of past forecasts; and whose they are."""
+    rules = workbench.config()
+    champion, whose = champion_forecasts(book, artifacts, as_of)
+    labelled = rules.triple_barrier.model_dump(mode="json")
+    forecasts = known_forecasts(
+        lake,
+        rules,
+        workbench.json("market")["versions"],
+        champion=champion,
+        comparable=versions_trained_on(book, "triple_barrier", labelled),
+        as_of=as_of,
+    )
+    errors = confident_errors(forecasts, rules.error_replay_buffer, as_of=as_of)
+    buffer = update_replay_buffer(
+        replay_buffer(book), errors, rules.error_replay_buffer, as_of=as_of, judged=forecasts
+    )
+    return buffer, whose
 
 
 @dg.op

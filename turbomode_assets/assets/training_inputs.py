@@ -1,7 +1,7 @@
 """What a training run reads, at the newest versions of the stores or at recorded ones."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import polars as pl
@@ -15,7 +15,7 @@ from turbomode_assets.assets.feature_sets import (
 from turbomode_assets.config.curation import CurationConfig
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import TrainingConfig
-from turbomode_assets.contracts.errors import MissingDataError, first_few
+from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
 from turbomode_assets.curation import with_sectors
 from turbomode_assets.ensemble import TrainingSet, assemble_training_set, load_ensemble
 from turbomode_assets.ensemble.training_set import with_sectors as name_sectors
@@ -26,6 +26,7 @@ from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE
 from turbomode_assets.stores.model_registry import Champion, champion_or_none
 from turbomode_assets.validation import require_no_leak
+from turbomode_assets.validation.leakage import sampled_rows
 
 Versions = Mapping[str, int]
 _CALLER = "ensemble"
@@ -34,10 +35,14 @@ _LEARNED = ("features", "feature_health", "labels", "label_rules")
 
 @dataclass(frozen=True)
 class Market:
-    """Forward-adjusted bars up to the as-of session, the sector of each, and who delivered them."""
+    """Forward-adjusted bars up to the as-of session, the sector of each, and who delivered them.
+
+    Signals go out for the `tradeable` symbols, and only they are learned from.
+    """
 
     adjusted: pl.DataFrame
     sectors: pl.DataFrame
+    tradeable: tuple[str, ...]
     vendors: tuple[str, ...]
     versions: dict[str, int]
 
@@ -80,7 +85,10 @@ def read_market(
     span = bar_span(as_of, rules)
     bars = lake.read("bars", caller=_CALLER, span=span, version=pinned.get("bars"))
     actions = read_corporate_actions(master, curation, caller=_CALLER, versions=pinned)
-    mappings = master.read("sector_mappings", caller=_CALLER, version=pinned.get("sector_mappings"))
+    mappings, universe = (
+        master.read(name, caller=_CALLER, version=pinned.get(name))
+        for name in ("sector_mappings", "symbol_metadata")
+    )
     learned = training_span(as_of, rules)
     vendors = bars.rows.filter(pl.col("session") >= learned.first).get_column("vendor")
     return Market(
@@ -88,8 +96,9 @@ def read_market(
             "symbol", "session", "open", "high", "low", "close", "volume"
         ),
         sectors=with_sectors(bars.rows, mappings.rows).select("symbol", "session", "sector"),
+        tradeable=tuple(universe.rows.filter(pl.col("role") == "tradeable")["symbol"].sort()),
         vendors=tuple(vendors.unique().sort()),
-        versions={each.table: each.version for each in (bars, *actions.reads, mappings)},
+        versions={each.table: each.version for each in (bars, *actions.reads, mappings, universe)},
     )
 
 
@@ -99,7 +108,13 @@ def learned_versions(lake: Lake) -> dict[str, int]:
 
 
 def read_training_set(
-    lake: Lake, as_of: dt.date, rules: TrainingConfig, versions: Versions, sectors: pl.DataFrame
+    lake: Lake,
+    as_of: dt.date,
+    rules: TrainingConfig,
+    versions: Versions,
+    *,
+    sectors: pl.DataFrame,
+    tradeable: Sequence[str],
 ) -> TrainingSet:
     """Read features and labels at `versions`: complete, of one set and one rule, without leaks."""
     span = training_span(as_of, rules)
@@ -120,30 +135,26 @@ def read_training_set(
     )
     _require_rule(label_rules.rows, digest_of(rules.triple_barrier))
     labels = lake.read("labels", caller=_CALLER, span=span, version=versions["labels"])
+    learned = labels.rows.filter(pl.col("symbol").is_in(list(tradeable)))
     training_set = assemble_training_set(
-        features.rows, labels.rows, as_of=as_of, config=rules, families=feature_families()
+        features.rows, learned, as_of=as_of, config=rules, families=feature_families()
     )
+    judged = sampled_rows(training_set.labels, training_set.exit_reasons)
     require_no_leak(
-        training_set.matrix.values,
+        training_set.matrix.select(judged).values,
         training_set.matrix.columns,
-        training_set.labels,
-        training_set.exit_reasons,
+        training_set.labels[judged],
+        training_set.exit_reasons[judged],
         maximum_auc=rules.validation_strategy.maximum_feature_auc,
     )
     return name_sectors(training_set, sectors)
 
 
-FORECASTS = (
-    "symbol",
-    "decision_session",
-    "session",
-    "label",
-    "p_sell",
-    "p_hold",
-    "p_buy",
-    "model_version",
+FORECASTS = ("symbol", "decision_session", "p_sell", "p_hold", "p_buy", "model_version")
+"""What a model said of a decision."""
+_NOTHING_SAID = pl.DataFrame(
+    schema=dict.fromkeys(FORECASTS[2:5], pl.Float64()) | {"model_version": pl.String()}
 )
-"""A forecast whose outcome is known: `session` is when the label became known."""
 
 
 def champion_before(memory: ModelMemory, as_of: dt.date) -> Champion | None:
@@ -156,14 +167,18 @@ def champion_before(memory: ModelMemory, as_of: dt.date) -> Champion | None:
 
 def champion_forecasts(
     memory: ModelMemory, artifacts: Artifacts, as_of: dt.date
-) -> pl.DataFrame | None:
-    """What the champion so far said of rows it had not learned from; None without one."""
+) -> tuple[pl.DataFrame | None, str]:
+    """What the champion so far said of rows it had not learned from; None, and why, without any."""
     champion = champion_before(memory, as_of)
     if champion is None:
-        return None
-    trained = load_ensemble(artifacts.model_folder(champion.model_version) / ENSEMBLE)
+        return None, "there is no champion yet"
+    try:
+        trained = load_ensemble(artifacts.model_folder(champion.model_version) / ENSEMBLE)
+    except StoreError as error:
+        # A damaged champion must not stop its successor.
+        return None, str(error)
     version = pl.lit(champion.model_version).alias("model_version")
-    return trained.out_of_sample.with_columns(version).select(FORECASTS)
+    return trained.out_of_sample.with_columns(version).select(FORECASTS), champion.model_version
 
 
 def known_forecasts(
@@ -172,31 +187,33 @@ def known_forecasts(
     versions: Versions,
     *,
     champion: pl.DataFrame | None,
+    comparable: frozenset[str],
     as_of: dt.date,
 ) -> pl.DataFrame:
-    """Forecasts whose outcomes are known: signals of the past, and the champion's out of sample."""
-    span = training_span(as_of, rules)
+    """Forecasts whose outcomes are known: signals of the past, and the champion's out of sample.
+
+    Only of `comparable` models, which forecast labels of the present rule; outcomes are the labels
+    as they are now.
+    """
+    span, key = training_span(as_of, rules), ["symbol", "decision_session"]
     labels = lake.read("labels", caller=_CALLER, span=span, version=versions["labels"]).rows
-    parts = [] if champion is None else [champion]
+    said = [] if champion is None else [champion]
     if lake.exists("predictions"):
-        said = lake.read("predictions", caller=_CALLER, span=span).rows
-        parts.append(
-            said.rename({"session": "decision_session"})
-            .join(
-                labels.select("symbol", "decision_session", "session", "label"),
-                on=["symbol", "decision_session"],
-                how="inner",
-                validate="1:1",
-            )
-            .select(FORECASTS)
+        signals = lake.read("predictions", caller=_CALLER, span=span).rows
+        said.append(signals.rename({"session": "decision_session"}).select(FORECASTS))
+    if not said:
+        return labels.head(0).select(*key, "session", "label").hstack(_NOTHING_SAID)
+    return (
+        pl.concat(said)
+        .filter(pl.col("model_version").is_in(list(comparable)))
+        .unique([*key, "model_version"], maintain_order=True)
+        .join(
+            labels.select(*key, "session", "label"),
+            on=key,
+            how="inner",
+            validate="m:1",
+            maintain_order="left",
         )
-    empty = labels.head(0).select(
-        *FORECASTS[:4],
-        *(pl.lit(None, dtype=pl.Float64).alias(name) for name in FORECASTS[4:7]),
-        pl.lit(None, dtype=pl.String).alias("model_version"),
-    )
-    return pl.concat([empty, *parts]).unique(
-        ["symbol", "decision_session", "model_version"], maintain_order=True
     )
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from turbomode_assets.assets.metadata import inline_picture, store_picture
 from turbomode_assets.assets.training_data_steps import Run, open_run
 from turbomode_assets.assets.training_inputs import champion_before
-from turbomode_assets.config.loader import digest_of
+from turbomode_assets.config.loader import trial_digest
 from turbomode_assets.config.training import DriftConfig
 from turbomode_assets.contracts.columns import DECISION_SESSION
 from turbomode_assets.drift import (
@@ -58,8 +58,9 @@ def run_regime_aware_validation(
 ) -> Run:
     """Score every model and the ensemble on rows that nothing in them had seen, by regime too."""
     workbench, _ = open_run(run)
-    trials = trial_sharpes(memory.open())
-    trials.pop(digest_of(workbench.config()), None)
+    trials = trial_sharpes(memory.open(), workbench.training_set().as_of)
+    trials.pop(trial_digest(workbench.config()), None)
+    workbench.save_json("trials", trials)
     judged = _evaluate(workbench, trials)
     workbench.save_evaluation(judged)
     paths = _paths(workbench, crossed)

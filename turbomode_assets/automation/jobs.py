@@ -5,7 +5,7 @@ import dagster as dg
 INGEST = dg.AssetSelection.groups("ingestion")
 FETCH = dg.AssetSelection.assets("raw_candles", "audit")
 DERIVE = dg.AssetSelection.assets("bars", "features", "labels")
-DECIDE = dg.AssetSelection.assets("drift_metrics", "signals")
+DECIDE = dg.AssetSelection.assets("drift_metrics", "signals", "outcomes")
 LOOK = dg.AssetSelection.assets("completeness")
 
 history = dg.define_asset_job(
@@ -16,7 +16,7 @@ history = dg.define_asset_job(
 nightly = dg.define_asset_job(
     "nightly",
     selection=INGEST | DERIVE | DECIDE | LOOK,
-    description="One session from raw candles to signals, with the champion in force.",
+    description="One session from raw candles to signals and outcomes, with the champion in force.",
 )
 train = dg.define_asset_job(
     "train",

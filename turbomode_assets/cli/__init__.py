@@ -12,6 +12,7 @@ COMMANDS = {
     "backfill": "turbomode_assets.cli.backfill",
     "config": "turbomode_assets.cli.config",
     "demo": "turbomode_assets.cli.demo",
+    "explain": "turbomode_assets.cli.explain",
     "features": "turbomode_assets.cli.features",
     "models": "turbomode_assets.cli.models",
     "signals": "turbomode_assets.cli.signals",

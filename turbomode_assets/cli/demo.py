@@ -7,7 +7,7 @@ import click
 import dagster as dg
 from rich.console import Console
 
-from turbomode_assets.cli.printing import print_signals, print_stores
+from turbomode_assets.cli.printing import print_decision, print_signals, print_stores
 from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import ConfigurationError
 from turbomode_assets.definitions import build
@@ -41,6 +41,7 @@ def demo() -> None:
         runner.run("history", history)
         console.rule(f"training as of {trained}")
         runner.run("train", SessionSpan(trained, trained))
+        print_decision(console, settings)
         for session in SessionSpan(offset_session(trained, 1), last).sessions:
             console.rule(f"night of {session}")
             runner.run("nightly", SessionSpan(session, session))

@@ -28,6 +28,10 @@ _MOMENT = click.DateTime(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:
 
 _TOO_LONG = ("metrics", "configuration")
 """What a model's record holds that no terminal can show; its digest and scores are shown."""
+_PROSE = ("value", "cause")
+"""Columns that may be folded where the terminal is narrow."""
+_UNBOUNDED = 10_000
+
 _NEWEST_FIRST = """
 SELECT m.model_version, cause, decision, effective_session
 FROM model_metadata AS m
@@ -64,7 +68,7 @@ def list_models() -> None:
 @models.command("show")
 @click.argument("version")
 def show(version: str) -> None:
-    """One model: how it was trained, how it scored, and every decision about it."""
+    """One model: its training, its scores, every decision about it."""
     memory, console = _memory(), Console()
     record = _record(memory, version)
     told = {name: value for name, value in record.items() if name not in _TOO_LONG}
@@ -83,13 +87,13 @@ def show(version: str) -> None:
 @click.argument("first")
 @click.argument("second")
 def compare(first: str, second: str) -> None:
-    """Two models side by side: their gate figures, and each model's out-of-sample scores."""
+    """Two models side by side: figures of the gate, and scores."""
     memory = _memory()
     figures = [_figures(_record(memory, version)) for version in (first, second)]
     names = list(dict.fromkeys([*figures[0], *figures[1]]))
     _print_table(
         "Figures",
-        ("figure", first, second, "difference"),
+        ("figure", first, second, "change"),
         ((name, *_side_by_side(figures[0].get(name), figures[1].get(name))) for name in names),
     )
     both = _scores(memory, first).join(
@@ -98,7 +102,7 @@ def compare(first: str, second: str) -> None:
     rows = both.sort("model", "metric", maintain_order=True).iter_rows()
     _print_table(
         "Out of sample",
-        ("model", "metric", first, second, "difference"),
+        ("model", "metric", first, second, "change"),
         ((model, metric, *_side_by_side(one, other)) for model, metric, one, other in rows),
     )
 
@@ -148,14 +152,17 @@ def rollback(reason: str, session: dt.datetime | None) -> None:
 @models.command("live")
 @click.option("--at", "moment", type=_MOMENT, default=None, help="UTC; now if not given.")
 def live(moment: dt.datetime | None) -> None:
-    """Show who signalled at a time, by what had been decided until then."""
+    """Who signals, or signalled at a time.
+
+    Only what had been decided by that time counts.
+    """
     _print_live(_memory(), _now() if moment is None else moment.replace(tzinfo=dt.UTC))
 
 
 @models.command("reproduce")
 @click.argument("version")
 def reproduce_model(version: str) -> None:
-    """Train a model again from its record, and confirm that it is the same."""
+    """Train a model again from its record; say whether it is equal."""
     # Loaded here: what trains takes seconds to load, and a rollback must not wait for it.
     from turbomode_assets.cli.reproduce import reproduce
 
@@ -242,13 +249,16 @@ def _print_decision(console: Console, decision: Mapping[str, object]) -> None:
 
 
 def _print_table(title: str, headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    table = Table(title=escape(title))
+    console, table = Console(), Table(title=escape(title))
     for heading in headings:
         # A version that is folded over two lines cannot be copied into the next command.
-        table.add_column(escape(heading), overflow="fold", no_wrap=heading != "value")
+        table.add_column(escape(heading), overflow="fold", no_wrap=heading not in _PROSE)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
-    Console().print(table)
+    unbounded = console.options.update(max_width=_UNBOUNDED)
+    if console.measure(table, options=unbounded).maximum > console.width:
+        table.padding, table.show_edge = 0, False
+    console.print(table)
 
 
 def _cell(value: object) -> str:
@@ -257,7 +267,8 @@ def _cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.4f}"
+        is_count = value.is_integer() and abs(value) > 1
+        return f"{value:.0f}" if is_count else f"{value:.4f}"
     if isinstance(value, dt.datetime):
         return f"{value.astimezone(dt.UTC):%Y-%m-%d %H:%M}"
     return escape(str(value))

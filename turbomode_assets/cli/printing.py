@@ -7,6 +7,7 @@ from rich.table import Table
 from turbomode_assets.contracts.errors import MissingDataError
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.stores import ModelMemory
+from turbomode_assets.stores.promotions import promotions
 from turbomode_assets.stores.signal_book import active_signals
 
 
@@ -44,3 +45,10 @@ def print_stores(console: Console, settings: SettingsResource) -> None:
         ("artifacts", settings.artifacts_root),
     ):
         console.print(f"  {name:<10}{path}", soft_wrap=True, highlight=False)
+
+
+def print_decision(console: Console, settings: SettingsResource) -> None:
+    """Say what the gate decided last, and why."""
+    memory = ModelMemory(settings.memory_path, settings.tenant_name)
+    last = promotions(memory).row(-1, named=True)
+    console.print(f"  {last['model_version']} was {last['decision']}: {last['reason']}")

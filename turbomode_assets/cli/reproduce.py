@@ -12,11 +12,12 @@ import polars as pl
 from rich.console import Console
 
 from turbomode_assets.assets.training_inputs import read_market, read_training_set
+from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.ensemble import Ensemble, TrainingSet, load_ensemble, train_ensemble
-from turbomode_assets.ensemble.artefact import code_digest, file_digests, libraries
+from turbomode_assets.ensemble.artefact import environment, file_digests
 from turbomode_assets.ensemble.training_set import with_history, with_regimes
 from turbomode_assets.features import feature_names
 from turbomode_assets.labels import market_regimes
@@ -46,7 +47,7 @@ def reproduce(settings: SettingsResource, version: str, console: Console) -> Non
     """
     record = _record(ModelMemory(settings.memory_path, settings.tenant_name), version)
     folder = Artifacts(settings.artifacts_root).model_folder(version)
-    for name, was, now in _changed(record.environment):
+    for name, was, now in _changed(record, digest_of(settings.data_quality())):
         console.print(f"{name} was {was} then and is {now} now", style="yellow")
     training_set = _training_set(settings, record, folder / INPUTS)
     if training_set.digest != record.data_digest:
@@ -85,9 +86,16 @@ def _record(memory: ModelMemory, version: str) -> TrainingRecord:
     )
 
 
-def _changed(then: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    now = libraries() | {"code": code_digest()}
-    return [(name, was, now[name]) for name, was in then.items() if now.get(name) != was]
+def _changed(record: TrainingRecord, data_quality: str) -> list[tuple[str, str, str]]:
+    """What of the environment is not as it was, then and now."""
+    now = environment(record.configuration.feature_engineering.device)
+    now["data_quality"] = data_quality
+    then = record.environment
+    return [
+        (name, was[:12], (now.get(name) or "absent")[:12])
+        for name, was in then.items()
+        if now.get(name) != was
+    ]
 
 
 def _training_set(settings: SettingsResource, record: TrainingRecord, inputs: Path) -> TrainingSet:
@@ -102,7 +110,12 @@ def _training_set(settings: SettingsResource, record: TrainingRecord, inputs: Pa
         versions=record.store_versions,
     )
     training_set = read_training_set(
-        lake, record.as_of, rules, record.store_versions, market.sectors
+        lake,
+        record.as_of,
+        rules,
+        record.store_versions,
+        sectors=market.sectors,
+        tradeable=market.tradeable,
     )
     regimes = market_regimes(market.adjusted, rules.regime_labeling)
     return with_history(

@@ -22,7 +22,12 @@ BaseModelName = Literal[
 
 
 class WalkForwardConfig(Section):
-    """Expanding walk-forward folds over decision sessions; purging uses label end sessions."""
+    """Expanding walk-forward folds over decision sessions; purging uses label end sessions.
+
+    The last `folds` times `test_sessions` sessions are judged, fold by fold; the first fold learns
+    from at least `minimum_train_sessions`. `embargo_sessions` lie between what had ended when a
+    fold learns from it and the fold's first session.
+    """
 
     folds: Annotated[int, Field(ge=2, le=20)]
     test_sessions: Annotated[int, Field(ge=5)]
@@ -33,13 +38,19 @@ class WalkForwardConfig(Section):
 class CombinatorialConfig(Section):
     """Combinatorial purged cross-validation: the models it is run for, and its groups.
 
-    `groups` blocks of sessions, `test_groups` of them held out at a time; an empty list of models
+    `groups` blocks of sessions, `test_groups` of them held out at a time; an empty list of `models`
     leaves it out.
     """
 
     models: list[BaseModelName]
     groups: Annotated[int, Field(ge=3, le=20)]
     test_groups: Annotated[int, Field(ge=1, le=10)]
+
+    @model_validator(mode="after")
+    def _no_model_twice(self) -> Self:
+        if len(set(self.models)) != len(self.models):
+            raise ValueError(f"models names one twice: {self.models}")
+        return self
 
     @model_validator(mode="after")
     def _something_is_left_to_learn_from(self) -> Self:
@@ -51,7 +62,11 @@ class CombinatorialConfig(Section):
 
 
 class CscvConfig(Section):
-    """Combinatorially symmetric cross-validation of the models' daily results."""
+    """Combinatorially symmetric cross-validation of the models' daily results.
+
+    The sessions are cut into `blocks`, and each half of the blocks is compared with the other; of
+    more ways than `maximum_splits` to halve them, as many are drawn.
+    """
 
     blocks: Annotated[int, Field(ge=4, le=32, multiple_of=2)]
     maximum_splits: Positive
@@ -75,7 +90,8 @@ class ValidationStrategyConfig(Section):
 class SectorSymbolTrackingConfig(Section):
     """When a sector, symbol or regime is reported as too thin to judge.
 
-    Rows judged, share of the rarest class among them, and share of rows with a forecast.
+    With fewer than `minimum_rows` rows judged, a class whose share of them is below
+    `minimum_class_share`, or a share of bars with a forecast below `minimum_coverage`.
     """
 
     minimum_rows: Positive
@@ -86,14 +102,16 @@ class SectorSymbolTrackingConfig(Section):
 class ModelPromotionGateConfig(Section):
     """Rules that a model must pass before its signals go out, measured out of sample.
 
-    Gains are over the forecast of the training rows' class shares: `accuracy` in correct rows,
-    `log_loss` in nats per row, `precision` of the BUY and SELL calls over those classes' shares.
-    `recall` is the mean of BUY's and SELL's. `calibration_error` is the expected one. `sharpe` is
-    yearly, of the session-demeaned daily result; `deflated_probability` that its true value is
-    above the best that luck gives as many trials; `probability_of_loss` by CSCV. In each regime
-    of at least `regime_minimum_rows` the log-loss gain is at least `regime_log_loss_gain`.
+    Gains are over the forecast of the training rows' class shares: `minimum_accuracy_gain` in
+    correct rows, `minimum_log_loss_gain` in nats per row, `minimum_precision_gain` of the BUY and
+    SELL calls over those classes' shares. `minimum_recall` is of the mean of BUY's and SELL's,
+    `maximum_calibration_error` of the expected one. `minimum_sharpe` is yearly, of the
+    session-demeaned daily result; `minimum_deflated_probability` that its true value is above the
+    best that luck gives as many trials; `maximum_probability_of_loss` by CSCV. In each regime of
+    at least `regime_minimum_rows` the log-loss gain is at least `regime_log_loss_gain`.
     Against a champion, a paired test on the same rows with a lag of `improvement_lag_horizons`
-    horizons must give a p-value of at most `improvement_p_value`.
+    horizons must give a p-value of at most `improvement_p_value`. What passes then takes office
+    `shadow_sessions` later; until then it signals for `ab_share` of the symbols.
     """
 
     minimum_accuracy_gain: float
@@ -136,7 +154,7 @@ class UnderperformanceConfig(Section):
 
 
 class TrainingOrchestratorConfig(Section):
-    """When a model is due, and the seed of everything random in training.
+    """When a model is due, and the `seed` of everything random in training.
 
     Due: `cadence_sessions` after the last training; after `drift_alarm_sessions` alarms since
     then; when the symbols with GREEN data changed by more than `coverage_change` of those trained

@@ -17,7 +17,11 @@ LONGEST_REGIME_HISTORY = 1260
 
 
 class DataSourcesConfig(Section):
-    """How far back decisions are learned from, in sessions, and how many labels there must be."""
+    """How far back decisions are learned from, and how many labels there must be.
+
+    Those of the last `training_sessions` sessions count. Fewer than `minimum_labels` in all, or
+    than `minimum_labels_per_class` in one class, and training is refused.
+    """
 
     training_sessions: Annotated[int, Field(ge=60, le=LONGEST_TRAINING)]
     minimum_labels: Positive
@@ -96,7 +100,10 @@ class BalancedSamplingConfig(Section):
 
 
 class RegimeMultipliersConfig(Section):
-    """Factor of a row's weight for the regime of its decision."""
+    """Factor of a row's weight for the regime of its decision.
+
+    `bull`, `bear`, `sideways` and `high_volatility` are the regimes of `regime_labeling`.
+    """
 
     bull: Annotated[float, Field(gt=0)]
     bear: Annotated[float, Field(gt=0)]
@@ -134,7 +141,9 @@ class ErrorReplayBufferConfig(Section):
 class CalibrationConfig(Section):
     """Mapping of the stacked probabilities onto frequencies, from rows they did not learn from.
 
-    Fewer than `minimum_rows` such rows leave the probabilities as they are.
+    `method`: `temperature` makes all forecasts surer or less sure alike, `isotonic` maps each class
+    by a rising function of its own, `none` changes nothing. Fewer than `minimum_rows` such rows
+    leave the probabilities as they are.
     """
 
     method: Literal["none", "temperature", "isotonic"]

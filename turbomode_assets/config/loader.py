@@ -26,6 +26,19 @@ FILES: dict[str, type[ConfigurationFile]] = {
     DATA_QUALITY_FILE: DataQualityConfig,
 }
 
+_SHAPING = (
+    "data_sources",
+    "feature_engineering",
+    "triple_barrier",
+    "regime_labeling",
+    "rare_event_archive",
+    "dynamic_archive_updates",
+    "balanced_sampling",
+    "error_replay_buffer",
+    "regime_weighted_loss",
+    "ensemble_config",
+)
+
 AnyFile = TypeVar("AnyFile", bound=ConfigurationFile)
 
 
@@ -58,6 +71,20 @@ def digest_of(section: Section) -> str:
     """Return the SHA-256 of a section's canonical JSON: the same rules, the same digest."""
     canonical = json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def trial_digest(config: TrainingConfig) -> str:
+    """Digest of what shapes a fitted model and the folds it is judged on.
+
+    A change of anything else, of the gate or of a report, is no new trial.
+    """
+    rules = config.model_dump(mode="json")
+    strategy = rules["validation_strategy"]
+    shaping = {name: rules[name] for name in _SHAPING}
+    shaping["walk_forward"] = strategy["walk_forward"]
+    shaping["inner_validation_sessions"] = strategy["inner_validation_sessions"]
+    shaping["seed"] = rules["training_orchestrator"]["seed"]
+    return hashlib.sha256(json.dumps(shaping, sort_keys=True).encode()).hexdigest()
 
 
 def _load(path: Path, model: type[AnyFile]) -> AnyFile:

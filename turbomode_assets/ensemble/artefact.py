@@ -4,6 +4,7 @@ import datetime as dt
 import hashlib
 import importlib.metadata
 import json
+import platform
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -22,11 +23,13 @@ from turbomode_assets.ensemble.calibration import Calibrator
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities, MetaLearner
 from turbomode_assets.models import (
     BaseModel,
+    Device,
     Matrix,
     Probabilities,
     load_base_models,
     look_back_sessions,
 )
+from turbomode_assets.models.device import training_device
 
 MANIFEST_FILE = "manifest.json"
 META_LEARNER_FILE = "meta_learner.json"
@@ -38,6 +41,7 @@ _LIBRARIES = (
     "polars",
     "safetensors",
     "scikit-learn",
+    "scipy",
     "torch",
     "turbomode-assets",
 )
@@ -167,11 +171,19 @@ def load_ensemble(directory: Path) -> Ensemble:
 
 
 def ensemble_version(
-    as_of: dt.date, *, config_digest: str, feature_digest: str, seed: int, data_digest: str
+    as_of: dt.date,
+    *,
+    config_digest: str,
+    feature_digest: str,
+    seed: int,
+    data_digest: str,
+    made_with: Mapping[str, str],
 ) -> str:
-    """Name an ensemble by its as-of session and a digest of all it was made from and with."""
-    made_with = libraries() | {"code": code_digest()}
-    parts = [as_of.isoformat(), config_digest, feature_digest, seed, data_digest, made_with]
+    """Name an ensemble by its as-of session and a digest of all it was made from and with.
+
+    `made_with` is its `environment`.
+    """
+    parts = [as_of.isoformat(), config_digest, feature_digest, seed, data_digest, dict(made_with)]
     return f"{as_of}-{_digest_of_json(parts)[:8]}"
 
 
@@ -184,31 +196,43 @@ def code_digest() -> str:
     return content.hexdigest()
 
 
-def libraries() -> dict[str, str]:
-    """Version of every library that shapes a model, and of this package."""
-    return {name: importlib.metadata.version(name) for name in _LIBRARIES}
+def environment(device: Device) -> dict[str, str]:
+    """What else shapes a model: libraries, Python, this package's code, and where it is trained."""
+    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
+    versions["python"] = platform.python_version()
+    return versions | {"device": training_device(device).type, "code": code_digest()}
 
 
 def _put_in_place(partial: Path, directory: Path) -> None:
-    if directory.exists():
-        try:
-            stored = _verified_manifest(directory)
-        except StoreError:
-            shutil.rmtree(directory)
-        else:
-            if _made(stored) == _made(_verified_manifest(partial)):
-                return
-            raise StoreError(
-                "the folder already holds another ensemble",
-                where=str(directory),
-                fix="save under another model version; remove the old folder only if no "
-                "promotion and no signal names it",
-            )
-    partial.rename(directory)
+    if directory.exists() and _holds_the_same(directory, partial):
+        return
+    try:
+        partial.rename(directory)
+    except OSError:
+        # Another run put one there in the meantime.
+        if not _holds_the_same(directory, partial):
+            raise
+
+
+def _holds_the_same(directory: Path, partial: Path) -> bool:
+    """Tell whether a folder holds the ensemble already; a damaged one is removed."""
+    try:
+        stored = _verified_manifest(directory)
+    except StoreError:
+        shutil.rmtree(directory)
+        return False
+    if _made(stored) == _made(_verified_manifest(partial)):
+        return True
+    raise StoreError(
+        "the folder already holds another ensemble",
+        where=str(directory),
+        fix="save under another model version; remove the old folder only if no promotion and no "
+        "signal names it",
+    )
 
 
 def _made(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    """What a manifest says of the ensemble itself; the same one may come of other table versions."""
+    """What a manifest says of the ensemble itself, whatever table versions it came from."""
     return {name: value for name, value in manifest.items() if name != "provenance"}
 
 

@@ -54,24 +54,45 @@ def update_replay_buffer(
     config: ErrorReplayBufferConfig,
     *,
     as_of: dt.date,
+    judged: pl.DataFrame,
 ) -> pl.DataFrame:
     """Return the buffer as it stands at a session, sorted by (symbol, decision_session).
 
-    Errors known only after `as_of`, also of the buffer, are left out. Of the errors on one decision
-    the most confident stays (of equal ones the alphabetically first model's). Beyond
-    `capacity_rows` those leave that weigh least at `as_of`, which are the oldest; known in one
-    session, the least confident. The same call on its own result changes nothing.
+    `judged` has symbol and decision_session of every forecast that `errors` were sought among. Of
+    its decisions only what is in `errors` counts: what the buffer has of them was found by another
+    label, model or configuration. Rows below `minimum_confidence`, and errors known only after
+    `as_of`, also of the buffer, are left out. Of the errors on one decision the most confident
+    stays (of equal ones the alphabetically first model's). Beyond `capacity_rows` those leave that
+    weigh least at `as_of`, which are the oldest; known in one session, the least confident.
+
+    `errors` come first: what stays of them is what would stay of an empty buffer's, and the
+    buffer's rows fill what room is left. The same call on its own result changes nothing.
     """
-    names = ERROR_REPLAY_SCHEMA.names()
+    found = _heaviest(errors, config, as_of).head(config.capacity_rows)
+    # Without doubles on the right, and with all of `errors`, should `judged` lack one of them.
+    decisions = pl.concat([judged.select(_DECISION), errors.select(_DECISION)]).unique()
+    earlier = buffer.join(decisions, on=_DECISION, how="anti")
+    filled = _heaviest(earlier, config, as_of).head(config.capacity_rows - found.height)
+    return pl.concat([found, filled]).sort(_DECISION)
+
+
+def _heaviest(
+    errors: pl.DataFrame, config: ErrorReplayBufferConfig, as_of: dt.date
+) -> pl.DataFrame:
+    """Known, confident errors, one of each decision, those that weigh most first."""
     return (
-        # Errors first: of one forecast judged twice, the label that is known now stays.
-        pl.concat([errors.select(names), buffer.select(names)])
-        .filter(pl.col("known_session") <= as_of)
-        .sort("confidence", "model_version", descending=[True, False], maintain_order=True)
+        errors.select(ERROR_REPLAY_SCHEMA.names())
+        .filter(pl.col("known_session") <= as_of, pl.col("confidence") >= config.minimum_confidence)
+        .sort(
+            "confidence",
+            "model_version",
+            "known_session",
+            "predicted",
+            LABEL,
+            descending=[True, False, True, False, False],
+        )
         .unique(_DECISION, keep="first", maintain_order=True)
         .sort("known_session", "confidence", *_DECISION, descending=[True, True, False, False])
-        .head(config.capacity_rows)
-        .sort(_DECISION)
     )
 
 
@@ -82,20 +103,22 @@ def replay_factors(
     *,
     as_of: dt.date,
 ) -> NDArray[np.float64]:
-    """Factor of each row's weight, in the order of `rows` (symbol, decision_session).
+    """Factor of each row's weight, in the order of `rows` (symbol, decision_session, label).
 
     Formula: 1 + `weight` x 0.5 ^ (age / `half_life_sessions`), age being the sessions from when
-    the error became known to `as_of`; 1 for a row whose decision is not in the buffer, or whose
-    error became known only later.
+    the error became known to `as_of`; 1 for a row whose decision is not in the buffer, whose error
+    became known only later, or whose label is by now what was predicted.
     """
     known = buffer.filter(pl.col("known_session") <= as_of)
     age = session_index(as_of) - session_indices(known.get_column("known_session")).to_numpy()
     factors = 1 + config.weight * 0.5 ** (age / config.half_life_sessions)
-    found = rows.select(_DECISION).join(
-        known.select(_DECISION).with_columns(factor=pl.Series(factors, dtype=pl.Float64)),
+    found = rows.select(*_DECISION, "label").join(
+        known.select(*_DECISION, "predicted", factor=pl.Series(factors, dtype=pl.Float64)),
         on=_DECISION,
         how="left",
         validate="m:1",
         maintain_order="left",
     )
-    return found.get_column("factor").fill_null(1.0).to_numpy()
+    is_error = (pl.col("predicted") != pl.col("label")).fill_null(value=False)
+    factor = pl.when(is_error).then("factor").otherwise(1.0)
+    return found.select(factor.alias("factor")).to_series().to_numpy()

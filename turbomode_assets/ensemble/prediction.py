@@ -41,5 +41,6 @@ def prediction_matrix(
         )
     matrix, keys = matrix_from_frame(features, columns, families)
     wanted = keys.select(pl.col(SESSION) >= sessions.first).to_series().to_numpy()
-    wanted &= ~np.isnan(matrix.panel.values).all(axis=1)
-    return matrix.select(wanted), keys.filter(pl.Series(wanted))
+    rows = np.flatnonzero(wanted)
+    rows = rows[matrix.select(rows).has_values()]
+    return matrix.select(rows), keys[rows]

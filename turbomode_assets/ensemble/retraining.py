@@ -26,19 +26,22 @@ _WHERE = "retraining_cause"
 class TrainingState:
     """What is recorded of training and of the champion since.
 
-    `last_trained` is the as-of session of the last completed training, promoted or not;
-    `champion_as_of` that of the champion. `drift_alarms` are the sessions with a drift alarm.
-    `symbols_trained` went into the last training, `symbols_green` would go into one now.
-    `outcomes` are the champion's predictions with a known outcome: decision_session, session
-    (known), label, p_sell, p_hold, p_buy, and share_sell, share_hold, share_buy, the class shares
-    that the champion learned from.
+    `last_trained` is the as-of session of the last completed training, promoted or not, and
+    `last_refused` says whether its model was refused; `champion_as_of` is the as-of session of the
+    champion. `drift_alarms` are the sessions with a drift alarm against the champion's reference.
+    `green_at_training` and `green_now` are the symbols with GREEN data around the last training's
+    as-of session and around this one, None where nothing was audited. `outcomes` are the champion's
+    predictions with an outcome known by its own label rule: decision_session, session (known),
+    label, p_sell, p_hold, p_buy, and share_sell, share_hold, share_buy, the class shares that the
+    champion learned from.
     """
 
     last_trained: dt.date | None
+    last_refused: bool
     champion_as_of: dt.date | None
     drift_alarms: tuple[dt.date, ...]
-    symbols_trained: frozenset[str]
-    symbols_green: frozenset[str]
+    green_at_training: frozenset[str] | None
+    green_now: frozenset[str] | None
     outcomes: pl.DataFrame
 
 
@@ -61,15 +64,21 @@ def retraining_cause(
     - underperformance: over `window_sessions` decision sessions, the champion's log loss exceeds
       that of the class shares it learned from by more than `maximum_log_loss_excess`;
     - drift: at least `drift_alarm_sessions` sessions with an alarm;
-    - coverage: symbols that came or went are more than `coverage_change` of those trained on;
+    - coverage: symbols whose data became GREEN or ceased to be since the last training are more
+      than `coverage_change` of those GREEN then;
     - cadence: `cadence_sessions` sessions have passed.
 
-    Alarms and decisions count after the last training only, whether or not it was promoted: what
-    caused one training does not cause the next. Underperformance is judged on the last decision
-    sessions whose every outcome is known, those at least as old as the longest that any outcome
-    took: among younger ones the outcomes already known are a selected sample with hardly any HOLD.
-    Missing: without a champion, or with fewer such sessions, it is not judged. Nothing after
-    `session` is read, and nothing is due up to the session last trained as of.
+    Evidence speaks of the champion. While the model trained last is not the champion (refused, in
+    shadow, withdrawn or rolled back), nothing new was learned from what caused its training, so
+    evidence is due again only half a cadence (`cadence_sessions // 2`) after it. Alarms count after
+    the last training only. Underperformance is judged on the champion's whole life, however many
+    challengers were refused meanwhile: on the last decision sessions from its as-of session on
+    whose every outcome is known, those at least as old as the longest that any outcome took. Among
+    younger ones the outcomes already known are a selected sample with hardly any HOLD.
+
+    Missing: without a champion, or with fewer such sessions, underperformance is not judged;
+    without an audit then or now, coverage is not. Nothing after `session` is read, and nothing is
+    due up to the session last trained as of.
 
     Raises:
         InputError: `session` or another day is no session, or outcomes that lack a column or are
@@ -78,23 +87,27 @@ def retraining_cause(
     trained, today = state.last_trained, session_index(session)
     if trained is None:
         return RetrainingCause("first", f"nothing was trained before {session}")
-    if session_index(trained) >= today:
+    passed = today - session_index(trained)
+    if passed <= 0:
         return None
-    causes: tuple[Callable[[], RetrainingCause | None], ...] = (
-        lambda: _underperformance(state, trained, config.underperformance, session),
+    took_over = state.champion_as_of == trained and not state.last_refused
+    evidence: tuple[Callable[[], RetrainingCause | None], ...] = (
+        lambda: _underperformance(state, config.underperformance, session),
         lambda: _drift(state, trained, config.drift_alarm_sessions, session),
-        lambda: _coverage(state, config.coverage_change),
-        lambda: _cadence(trained, today, config.cadence_sessions),
+        lambda: _coverage(state, trained, config.coverage_change),
     )
-    return next((cause for judge in causes if (cause := judge()) is not None), None)
+    if not took_over and passed < config.cadence_sessions // 2:
+        evidence = ()
+    found = next((cause for judge in evidence if (cause := judge()) is not None), None)
+    return found or _cadence(trained, passed, config)
 
 
 def _underperformance(
-    state: TrainingState, trained: dt.date, config: UnderperformanceConfig, session: dt.date
+    state: TrainingState, config: UnderperformanceConfig, session: dt.date
 ) -> RetrainingCause | None:
     if state.champion_as_of is None:
         return None
-    judged = _resolved_window(state.outcomes, trained, config.window_sessions, session)
+    judged = _resolved_window(state.outcomes, state.champion_as_of, config.window_sessions, session)
     if judged is None:
         return None
     labels = judged.get_column(LABEL).cast(pl.Int8).to_numpy()
@@ -119,9 +132,9 @@ def _underperformance(
 
 
 def _resolved_window(
-    outcomes: pl.DataFrame, trained: dt.date, window: int, session: dt.date
+    outcomes: pl.DataFrame, since: dt.date, window: int, session: dt.date
 ) -> pl.DataFrame | None:
-    """Outcomes of the last `window` fully resolved decision sessions; None if there are fewer."""
+    """Outcomes of the last `window` fully resolved sessions since one; None if there are fewer."""
     absent = [
         name
         for name in (DECISION_SESSION, SESSION, LABEL, *FORECAST, *_SHARES)
@@ -139,7 +152,7 @@ def _resolved_window(
     decided = session_indices(known.get_column(DECISION_SESSION)).to_numpy()
     took = session_indices(known.get_column(SESSION)).to_numpy() - decided
     is_resolved = decided + took.max() <= session_index(session)
-    eligible = np.unique(decided[is_resolved & (decided > session_index(trained))])
+    eligible = np.unique(decided[is_resolved & (decided >= session_index(since))])
     if len(eligible) < window:
         return None
     return known.filter(pl.Series(np.isin(decided, eligible[-window:])))
@@ -158,10 +171,12 @@ def _drift(
     )
 
 
-def _coverage(state: TrainingState, allowed: float) -> RetrainingCause | None:
-    came = sorted(state.symbols_green - state.symbols_trained)
-    left = sorted(state.symbols_trained - state.symbols_green)
-    change = (len(came) + len(left)) / max(len(state.symbols_trained), 1)
+def _coverage(state: TrainingState, trained: dt.date, allowed: float) -> RetrainingCause | None:
+    then, now = state.green_at_training, state.green_now
+    if then is None or now is None:
+        return None
+    came, left = sorted(now - then), sorted(then - now)
+    change = (len(came) + len(left)) / max(len(then), 1)
     if change <= allowed:
         return None
     moves = [
@@ -171,13 +186,15 @@ def _coverage(state: TrainingState, allowed: float) -> RetrainingCause | None:
     ]
     return RetrainingCause(
         "coverage",
-        f"of {len(state.symbols_trained)} symbols trained on {', '.join(moves)}: "
+        f"of {len(then)} symbols GREEN at the training as of {trained} {', '.join(moves)}: "
         f"{change:.1%} changed (allowed {allowed:.1%})",
     )
 
 
-def _cadence(trained: dt.date, today: int, sessions: int) -> RetrainingCause | None:
-    passed = today - session_index(trained)
+def _cadence(
+    trained: dt.date, passed: int, config: TrainingOrchestratorConfig
+) -> RetrainingCause | None:
+    sessions = config.cadence_sessions
     if passed < sessions:
         return None
     return RetrainingCause(

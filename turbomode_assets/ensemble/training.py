@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.ensemble.artefact import Ensemble, libraries
+from turbomode_assets.ensemble.artefact import Ensemble, environment
 from turbomode_assets.ensemble.fitting import FittedModel, fit_base_model
 from turbomode_assets.ensemble.folds import candidate_rows, learned_rows, plan_folds
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities
@@ -80,7 +80,8 @@ def assemble_ensemble(
         configuration=config.model_dump(mode="json"),
         metrics=_metrics(training_set, folds, forecasts, fitted),
         out_of_sample=training_set.rows[evaluated].hstack(out_of_sample),
-        provenance={"libraries": libraries()} | dict(provenance),
+        provenance={"environment": environment(config.feature_engineering.device)}
+        | dict(provenance),
     )
 
 

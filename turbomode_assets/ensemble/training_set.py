@@ -88,7 +88,7 @@ class TrainingSet:
         """SHA-256 of everything learned from: the panel, the rows and their labels."""
         content = hashlib.sha256("\n".join(self.matrix.columns).encode())
         for values in (self.matrix.panel.keys, self.matrix.panel.values, self.matrix.rows):
-            content.update(np.ascontiguousarray(values).tobytes())
+            content.update(np.ascontiguousarray(values).data)
         content.update(self.rows.sort(SYMBOL, DECISION_SESSION).write_csv().encode())
         return content.hexdigest()
 
@@ -126,7 +126,7 @@ def assemble_training_set(
     ).sort(SYMBOL, DECISION_SESSION)
     _require_features(kept)
     picked = kept.get_column(_ROW).cast(pl.Int64).to_numpy()
-    present = ~np.asarray(np.isnan(matrix.panel.values).all(axis=1))[picked]
+    present = matrix.select(picked).has_values()
     kept = kept.drop(_ROW).filter(pl.Series(present))
     _require_enough(kept, as_of, config)
     return TrainingSet(

@@ -17,7 +17,7 @@ from turbomode_assets.labels.market_grid import (
     trailing_deviation,
     trailing_mean,
 )
-from turbomode_assets.sessions import session_index, session_indices
+from turbomode_assets.sessions import offset_session, session_index, session_indices
 
 RARE_EVENT_KINDS = ("crash", "circuit_breaker", "gap", "volatility_spike", "volume_shock")
 RARE_EVENT_SCHEMA = pl.Schema(
@@ -100,32 +100,48 @@ def _magnitudes(grid: MarketGrid, window: int) -> tuple[Floats, ...]:
     return fall, market_fall, gap, spike, shock
 
 
+def first_detectable_session(adjusted: pl.DataFrame, config: RareEventArchiveConfig) -> dt.date:
+    """Return the first session in which these bars could show an event of every kind.
+
+    `window_sessions` + 1 sessions after the first bar: returns and true ranges of the window need
+    the close before it. Of earlier sessions, what is detected is not all there was.
+
+    Raises:
+        ContractError: columns are missing, or there is no bar.
+    """
+    grid = lay_out(adjusted, (), where="first_detectable_session")
+    return offset_session(grid.sessions[0], config.window_sessions + 1)
+
+
 def update_archive(
     archive: pl.DataFrame,
     detected: pl.DataFrame,
     config: DynamicArchiveUpdatesConfig,
     *,
     as_of: dt.date,
+    since: dt.date,
 ) -> pl.DataFrame:
     """Return the archive as it stands at a session, sorted by (session, symbol, kind).
 
-    An event detected anew replaces its archived row. Events after `as_of`, archived ones too, are
-    left out, and those more than `retention_sessions` before it. Then, of each symbol and kind, the
-    largest event stands for all within `minimum_gap_sessions` of it, then the largest of the rest,
-    and so on (of equal ones the earlier). Beyond `capacity_events` stay the largest, as multiples
-    of their thresholds (in which kinds compare), or the newest. The same call on its own result
-    changes nothing.
+    `since` is the first session in which every event could be detected. From there on only what is
+    detected counts: what was archived there and is detected no more was made of other bars or
+    thresholds. Events after `as_of`, archived ones too, are left out, and those more than
+    `retention_sessions` before it. Then, of each symbol and kind, the largest event stands for all
+    within `minimum_gap_sessions` of it, then the largest of the rest, and so on (of equal ones the
+    earlier). Beyond `capacity_events` stay the largest, as multiples of their thresholds (in which
+    kinds compare), or the newest.
+
+    Detected events come first in both: what stays of them is what would stay beside an empty
+    archive, and archived ones fill what room is left. The same call on its own result changes
+    nothing.
     """
+    gap, capacity = config.minimum_gap_sessions, config.capacity_events
     detected = _current(detected, config, as_of)
-    pool = _united(detected, _current(archive, config, as_of))
-    while True:
-        kept = _within_capacity(_merged(pool, config.minimum_gap_sessions), config)
-        following = _united(detected, kept)
-        # An archived event may crowd out a detected one and then leave itself: settle that now,
-        # or the next update with the same events would.
-        if following.height == pool.height:
-            return kept.select(RARE_EVENT_SCHEMA.names()).sort(_KEY)
-        pool = following
+    earlier = _current(archive, config, as_of).filter(pl.col(SESSION) < since)
+    merged = _merged(detected, gap, beside=detected.clear())
+    stands = _within(capacity, merged, config)
+    filled = _within(capacity - stands.height, _merged(earlier, gap, beside=stands), config)
+    return pl.concat([stands, filled]).select(RARE_EVENT_SCHEMA.names()).sort(_KEY)
 
 
 def _current(
@@ -138,12 +154,8 @@ def _current(
     return placed.filter(pl.col(_AT).is_between(today - config.retention_sessions, today))
 
 
-def _united(detected: pl.DataFrame, archived: pl.DataFrame) -> pl.DataFrame:
-    return pl.concat([detected, archived]).unique(_KEY, keep="first", maintain_order=True)
-
-
-def _merged(events: pl.DataFrame, gap: int) -> pl.DataFrame:
-    """Leave out what lies within the gap of a larger event that stays.
+def _merged(events: pl.DataFrame, gap: int, *, beside: pl.DataFrame) -> pl.DataFrame:
+    """Leave out what lies within the gap of an event `beside`, or of a larger one that stays.
 
     Taken largest first, not as chains of neighbours: leaving out what was left out before then
     changes nothing, which is what makes an update repeatable.
@@ -152,6 +164,8 @@ def _merged(events: pl.DataFrame, gap: int) -> pl.DataFrame:
         "magnitude", SESSION, SYMBOL, "kind", descending=[True, False, False, False]
     )
     kept: dict[tuple[str, str], list[int]] = {}
+    for symbol, kind, at in beside.sort(_AT).select(SYMBOL, "kind", _AT).iter_rows():
+        kept.setdefault((symbol, kind), []).append(at)
     stays = []
     for symbol, kind, at in ranked.select(SYMBOL, "kind", _AT).iter_rows():
         others = kept.setdefault((symbol, kind), [])
@@ -163,8 +177,10 @@ def _merged(events: pl.DataFrame, gap: int) -> pl.DataFrame:
     return ranked.filter(pl.Series(stays, dtype=pl.Boolean))
 
 
-def _within_capacity(events: pl.DataFrame, config: DynamicArchiveUpdatesConfig) -> pl.DataFrame:
+def _within(
+    capacity: int, events: pl.DataFrame, config: DynamicArchiveUpdatesConfig
+) -> pl.DataFrame:
     size = pl.col("magnitude") / pl.col("threshold")
     order = [size, pl.col(_AT)] if config.keep == "largest" else [pl.col(_AT), size]
     ranked = events.sort(*order, SYMBOL, "kind", descending=[True, True, False, False])
-    return ranked.head(config.capacity_events)
+    return ranked.head(capacity)

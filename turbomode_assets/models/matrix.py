@@ -17,6 +17,9 @@ Rows = NDArray[np.int64]
 
 _SYMBOL_STRIDE = 1 << 20
 """Key distance between symbols: far more than sessions, so that no look-back crosses into one."""
+_COLUMNS_AT_ONCE = 16
+"""How many columns are copied together: one cache line of a row of the matrix."""
+_ROWS_AT_ONCE = 65_536
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,14 @@ class Matrix:
         """Return the matrix of these rows of this one (positions or a mask)."""
         return Matrix(self.panel, self.rows[picked])
 
+    def has_values(self) -> NDArray[np.bool_]:
+        """Tell of each row whether any of its features is present."""
+        present = np.empty(len(self.rows), dtype=np.bool_)
+        for begin in range(0, len(self.rows), _ROWS_AT_ONCE):
+            block = slice(begin, begin + _ROWS_AT_ONCE)
+            present[block] = ~np.isnan(self.panel.values[self.rows[block]]).all(axis=1)
+        return present
+
     def positions(self, steps: int) -> Rows:
         """Panel rows of the last `steps` sessions of each row, [rows, steps], the oldest first.
 
@@ -76,27 +87,26 @@ class Matrix:
 def matrix_from_frame(
     features: pl.DataFrame, columns: Sequence[str], families: Mapping[str, str]
 ) -> tuple[Matrix, pl.DataFrame]:
-    """Turn rows of the table `features` into a matrix of all of them.
+    """Turn rows of the table `features` into a matrix of all of them; null is missing.
 
-    Also returns their (symbol, session), sorted and aligned with the matrix rows.
+    Also returns their (symbol, session), sorted and aligned with the matrix rows. Besides the
+    frame and the matrix, only a few columns are held at a time.
 
     Raises:
         ContractError: a column is absent, a feature is not Float32, or a key stands twice.
         InputError: a column has no family.
     """
     _check_features(features, columns, families)
-    features = features.sort(SYMBOL, SESSION)
     keys = features.select(SYMBOL, SESSION)
-    repeated = keys.filter(keys.is_duplicated())
-    if repeated.height:
-        raise ContractError(
-            f"duplicated keys: {describe_rows(repeated.unique(maintain_order=True))}",
-            where=f"features, key ({SYMBOL}, {SESSION})",
-            fix="keep one row for each symbol and session",
-        )
+    panel_keys = _panel_keys(keys)
+    order: Rows | None = None
+    if not (panel_keys[1:] > panel_keys[:-1]).all():
+        order = np.argsort(panel_keys, kind="stable")
+        keys, panel_keys = keys[order], panel_keys[order]
+        _require_unique(keys, panel_keys)
     panel = Panel(
-        values=np.ascontiguousarray(features.select(columns).fill_null(np.nan).to_numpy()),
-        keys=_panel_keys(keys),
+        values=_values(features.select(columns), order),
+        keys=panel_keys,
         columns=tuple(columns),
         families=tuple(families[name] for name in columns),
     )
@@ -107,6 +117,26 @@ def _panel_keys(keys: pl.DataFrame) -> Rows:
     index = session_indices(keys.get_column(SESSION))
     symbol = keys.get_column(SYMBOL).rank("dense").cast(pl.Int64)
     return (symbol * _SYMBOL_STRIDE + index).to_numpy()
+
+
+def _require_unique(keys: pl.DataFrame, panel_keys: Rows) -> None:
+    repeated = keys[np.flatnonzero(panel_keys[1:] == panel_keys[:-1])]
+    if repeated.height:
+        raise ContractError(
+            f"duplicated keys: {describe_rows(repeated.unique(maintain_order=True))}",
+            where=f"features, key ({SYMBOL}, {SESSION})",
+            fix="keep one row for each symbol and session",
+        )
+
+
+def _values(features: pl.DataFrame, order: Rows | None) -> Values:
+    """Copy all columns, their rows in this order, into one array whose rows lie together."""
+    values = np.empty(features.shape, dtype=np.float32)
+    for begin in range(0, features.width, _COLUMNS_AT_ONCE):
+        end = begin + _COLUMNS_AT_ONCE
+        slab = features[:, begin:end]
+        values[:, begin:end] = (slab if order is None else slab.rechunk()[order]).to_numpy()
+    return values
 
 
 def _check_features(

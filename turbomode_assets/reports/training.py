@@ -46,7 +46,8 @@ def learning_curves_picture(
 ) -> bytes:
     """Loss on the rows held out after each round or epoch: a plot per model, a line per fold.
 
-    `curves` holds for each model (fold number, losses). The best round of each line is marked.
+    `curves` holds for each model (fold number, losses). Drawn is by how much a loss exceeds the
+    line's best, which is marked: folds lie further apart than the rounds of one.
     Models without any loss are left out.
     """
     mark = vendor_mark(pl.DataFrame(), vendors)
@@ -58,14 +59,18 @@ def learning_curves_picture(
     if not drawn:
         return empty_picture("learning curves", mark)
     folds = sorted({fold for lines in drawn.values() for fold, _ in lines})
-    title = f"learning curves: {counted(len(drawn), 'model')}, {counted(len(folds), 'fold')}"
+    title = (
+        f"learning curves, held out: {counted(len(drawn), 'model')}, {counted(len(folds), 'fold')}"
+    )
     figure, plots = _grid(title, mark, len(drawn))
     colours = dict(zip(folds, _shades(len(folds)), strict=True))
     for plot, (model, lines) in zip(plots, drawn.items(), strict=True):
         _draw_curves(plot, lines, colours)
         plot.set_title(model, fontsize=8, color=INK)
     for plot in plots[::PLOTS_IN_A_ROW]:
-        name_axis(plot, "log loss, held out")
+        name_axis(plot, "log loss above the best")
+    for plot in plots[-PLOTS_IN_A_ROW:]:
+        plot.set_xlabel("round or epoch", fontsize=8, color=INK)
     named = folds if len(folds) <= NAMED_FOLDS else [folds[0], folds[-1]]
     entries = [Line2D([], [], color=colours[fold], lw=1.4, label=f"fold {fold}") for fold in named]
     entries.append(Line2D([], [], color=WARNING, marker="o", ls="", ms=4, label="best"))
@@ -147,17 +152,21 @@ def _draw_curves(
     colours: Mapping[int, tuple[float, float, float]],
 ) -> None:
     longest = max(len(losses) for _, losses in lines)
+    highest = 0.0
     for fold, losses in lines:
         best = int(np.nanargmin(losses))
+        above = losses - losses[best]
+        highest = max(highest, float(np.nanmax(above)))
         # Points show a round between two without a figure, where no line is drawn.
         style = "o-" if len(losses) <= FEW_ROUNDS else "-"
         rounds = np.arange(1, len(losses) + 1)
-        plot.plot(rounds, losses, style, color=colours[fold], lw=1.1, ms=2)
-        plot.plot(best + 1, losses[best], "o", color=WARNING, ms=3, zorder=3)
+        plot.plot(rounds, above, style, color=colours[fold], lw=1.1, ms=2)
+        plot.plot(best + 1, 0, "o", color=WARNING, ms=3, zorder=3)
     margin = 0.5 if longest <= FEW_ROUNDS else 0.03 * longest
     plot.set_xlim(1 - margin, longest + margin)
     whole = FixedLocator([1]) if longest == 1 else MaxNLocator(4, integer=True)
     plot.xaxis.set_major_locator(whole)
+    plot.set_ylim(-0.06 * (highest or 1), 1.06 * (highest or 1))
     plot.yaxis.set_major_locator(MaxNLocator(4))
     plot.ticklabel_format(axis="y", useOffset=False)
     plot.tick_params(labelsize=7)

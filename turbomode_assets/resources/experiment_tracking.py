@@ -138,7 +138,7 @@ def _require_client() -> None:
         raise ConfigurationError(
             "runs are to be tracked, but the MLflow client is not installed",
             where=f"environment variable {TRACKING_URI_VARIABLE}",
-            fix="pip install 'turbomode_assets[tracking]', or unset the variable",
+            fix="pip install -e '.[tracking]', or unset the variable",
         )
 
 

@@ -12,9 +12,17 @@ from turbomode_assets.ensemble.retraining import RetrainingCause, TrainingState,
 from turbomode_assets.features import feature_names
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
-from turbomode_assets.stores.artifacts import ENSEMBLE
-from turbomode_assets.stores.model_registry import Champion, champion_or_none
+from turbomode_assets.stores import Lake, MasterReader, ModelMemory
+from turbomode_assets.stores.model_registry import (
+    Champion,
+    champion_or_none,
+    versions_trained_on,
+)
+from turbomode_assets.stores.outcomes import KNOWN_OUTCOMES, known_outcomes
+
+COVERAGE_SESSIONS = 5
+"""Sessions of which one that is GREEN suffices: a short outage is no change of coverage."""
+_CALLER = "retraining"
 
 
 def cause_at(settings: SettingsResource, session: dt.date) -> RetrainingCause | None:
@@ -33,11 +41,12 @@ def training_state(
     champion = champion_or_none(memory, session) if last else None
     return TrainingState(
         last_trained=last[0] if last else None,
+        last_refused=_was_refused(memory, last[1]) if last else False,
         champion_as_of=champion.as_of_session if champion else None,
-        drift_alarms=_drift_alarms(memory, rules, session) if last else (),
-        symbols_trained=_symbols_trained(settings, last[1]) if last else frozenset(),
-        symbols_green=_symbols_green(settings, session),
-        outcomes=_outcomes(settings, memory, champion, session),
+        drift_alarms=_drift_alarms(memory, champion, rules, session) if champion else (),
+        green_at_training=_symbols_green(settings, last[0]) if last else None,
+        green_now=_symbols_green(settings, session),
+        outcomes=_outcomes(settings, memory, champion, rules, session),
     )
 
 
@@ -50,61 +59,81 @@ def _last_training(memory: ModelMemory, session: dt.date) -> tuple[dt.date, str]
     return None if rows.is_empty() else (rows.item(0, 0), rows.item(0, 1))
 
 
-def _drift_alarms(
-    memory: ModelMemory, rules: TrainingConfig, session: dt.date
-) -> tuple[dt.date, ...]:
-    """Sessions on which enough features were beyond their limits to alarm."""
+def _was_refused(memory: ModelMemory, model_version: str) -> bool:
+    """Tell whether the last decision about a model is a refusal; a promotion by hand undoes one."""
     rows = memory.query(
-        "SELECT session FROM drift_monitoring WHERE session <= ? GROUP BY session"
+        "SELECT decision FROM promotions WHERE model_version = ? ORDER BY sequence DESC LIMIT 1",
+        [model_version],
+    )
+    return rows.get_column("decision").to_list() == ["refused"]
+
+
+def _drift_alarms(
+    memory: ModelMemory, champion: Champion, rules: TrainingConfig, session: dt.date
+) -> tuple[dt.date, ...]:
+    """Sessions on which enough features were beyond the champion's limits to alarm.
+
+    What was measured against an earlier champion's reference says nothing of this one.
+    """
+    rows = memory.query(
+        "SELECT session FROM drift_monitoring WHERE session <= ? AND model_version = ?"
+        " GROUP BY session"
         " HAVING avg(CASE WHEN verdict = 'alert' THEN 1.0 ELSE 0.0 END) >= ? ORDER BY session",
-        [session, rules.drift_detection.alarm_share],
+        [session, champion.model_version, rules.drift_detection.alarm_share],
     )
     return tuple(rows.get_column("session"))
 
 
-def _symbols_trained(settings: SettingsResource, model_version: str) -> frozenset[str]:
-    folder = Artifacts(settings.artifacts_root).model_folder(model_version) / ENSEMBLE
-    judged = pl.read_parquet(folder / "out_of_sample.parquet", columns=["symbol"])
-    return frozenset(judged.get_column("symbol").unique())
+def _symbols_green(settings: SettingsResource, session: dt.date) -> frozenset[str] | None:
+    """Symbols with GREEN daily candles in the last few sessions; None if this one was not audited.
 
-
-def _symbols_green(settings: SettingsResource, session: dt.date) -> frozenset[str]:
-    ledger = MasterReader(settings.master_root).read(
-        "partition_status", caller="retraining", span=SessionSpan(session, session)
-    )
-    green = ledger.rows.filter((pl.col("timeframe") == "1d") & (pl.col("verdict") == "GREEN"))
+    As the ledger says now, of a training's sessions too: a night that was repaired since, or whose
+    audit came late, is no change.
+    """
+    master = MasterReader(settings.master_root)
+    if not master.exists("partition_status"):
+        return None
+    ledger = master.read(
+        "partition_status",
+        caller=_CALLER,
+        span=SessionSpan(session, session).trailing(COVERAGE_SESSIONS - 1),
+        timeframes=["1d"],
+        columns=["symbol", "session", "verdict"],
+    ).rows
+    if ledger.filter(pl.col("session") == session).is_empty():
+        return None
+    green = ledger.filter(pl.col("verdict") == "GREEN")
     return frozenset(green.get_column("symbol"))
 
 
 def _outcomes(
-    settings: SettingsResource, memory: ModelMemory, champion: Champion | None, session: dt.date
+    settings: SettingsResource,
+    memory: ModelMemory,
+    champion: Champion | None,
+    rules: TrainingConfig,
+    session: dt.date,
 ) -> pl.DataFrame:
-    """The champion's signals whose outcome is known, beside the shares it learned from."""
+    """The champion's signals whose outcome is known, beside the shares it learned from.
+
+    None of them while `triple_barrier` is not the one recorded for the champion: it never promised
+    the labels of another.
+    """
+    names = [f"share_{name.lower()}" for name in CLASSES]
+    rule = rules.triple_barrier.model_dump(mode="json")
+    same_rule = versions_trained_on(memory, "triple_barrier", rule)
+    if champion is None or champion.model_version not in same_rule:
+        return pl.DataFrame(schema=KNOWN_OUTCOMES | dict.fromkeys(names, pl.Float64()))
     lake = Lake(settings.lake_root, settings.tenant_name, lake_tables(feature_names()))
-    said = ["p_sell", "p_hold", "p_buy"]
-    if champion is None or not lake.exists("predictions"):
-        names = {"decision_session": pl.Date, "session": pl.Date, "label": pl.Int8}
-        columns = [*said, *(f"share_{name.lower()}" for name in CLASSES)]
-        return pl.DataFrame(schema=names | dict.fromkeys(columns, pl.Float64))
     span = SessionSpan(champion.as_of_session, session)
-    signals = lake.read("predictions", caller="retraining", span=span).rows
-    labels = lake.read("labels", caller="retraining", span=span).rows
     metrics = memory.query(
         "SELECT metrics FROM model_metadata WHERE model_version = ?", [champion.model_version]
     ).item()
-    shares = {
-        f"share_{name.lower()}": pl.lit(share)
-        for name, share in json.loads(metrics)["class_shares"].items()
-    }
+    shares = json.loads(metrics)["class_shares"]
     return (
-        signals.filter(pl.col("model_version") == champion.model_version)
-        .rename({"session": "decision_session"})
-        .join(
-            labels.select("symbol", "decision_session", "session", "label"),
-            on=["symbol", "decision_session"],
-            how="inner",
-            validate="1:1",
+        known_outcomes(lake, span, caller=_CALLER)
+        .filter(pl.col("model_version") == champion.model_version)
+        .with_columns(
+            pl.lit(shares[name], dtype=pl.Float64).alias(column)
+            for name, column in zip(CLASSES, names, strict=True)
         )
-        .select("decision_session", "session", "label", *said)
-        .with_columns(**shares)
     )

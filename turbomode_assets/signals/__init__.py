@@ -1,7 +1,16 @@
-"""From probabilities to signals: what to do about each symbol in each session."""
+"""From probabilities to signals, and what became of them."""
 
 from turbomode_assets.signals.decision import decide
+from turbomode_assets.signals.outcomes import close_signals, name_unsettled, outcome_figures
 from turbomode_assets.signals.predictions import make_predictions
 from turbomode_assets.signals.release import Release, release_signals
 
-__all__ = ["Release", "decide", "make_predictions", "release_signals"]
+__all__ = [
+    "Release",
+    "close_signals",
+    "decide",
+    "make_predictions",
+    "name_unsettled",
+    "outcome_figures",
+    "release_signals",
+]

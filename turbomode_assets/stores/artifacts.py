@@ -1,5 +1,6 @@
 """A tenant's model files and reports."""
 
+import shutil
 from pathlib import Path
 
 from turbomode_assets.contracts.errors import StoreError
@@ -28,6 +29,15 @@ class Artifacts:
     def workbench(self, run_id: str) -> Path:
         """Folder in which the steps of one training run work; nothing reads it afterwards."""
         return self._root / "workbenches" / run_id
+
+    def workbenches(self) -> list[str]:
+        """Training runs whose workbench is still there: they run, or they failed."""
+        folder = self._root / "workbenches"
+        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+    def remove_workbench(self, run_id: str) -> None:
+        """Remove what a training run that has ended left behind."""
+        shutil.rmtree(self.workbench(run_id), ignore_errors=True)
 
     def new_model_folder(self, model_version: str) -> Path:
         """Where a model of this version is saved; its parent exists, it may not."""

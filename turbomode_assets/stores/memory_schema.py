@@ -1,6 +1,6 @@
 """Tables of the private model memory. Names are a contract; no training rule is stored in any."""
 
-MEMORY_VERSION = 3
+MEMORY_VERSION = 4
 """Version of this schema; a file written by a newer one is refused."""
 
 _SIGNAL_COLUMNS = """
@@ -23,6 +23,24 @@ _SIGNAL_COLUMNS = """
 TABLES: dict[str, str] = {
     "active_signals": f"{_SIGNAL_COLUMNS}, PRIMARY KEY (symbol)",
     "signal_history": f"{_SIGNAL_COLUMNS}, PRIMARY KEY (session, symbol, model_version)",
+    "signal_outcomes": """
+        session DATE NOT NULL,
+        symbol VARCHAR NOT NULL,
+        model_version VARCHAR NOT NULL,
+        role VARCHAR NOT NULL,
+        signal VARCHAR NOT NULL CHECK (signal IN ('SELL', 'HOLD', 'BUY')),
+        label TINYINT NOT NULL,
+        exit_reason VARCHAR NOT NULL,
+        entry_session DATE NOT NULL,
+        exit_session DATE NOT NULL,
+        entry_price DOUBLE NOT NULL,
+        exit_price DOUBLE NOT NULL,
+        return DOUBLE CHECK ((return IS NULL) = (signal = 'HOLD')),
+        outcome VARCHAR CHECK (outcome IN ('win', 'loss', 'expired')),
+        known_session DATE NOT NULL,
+        PRIMARY KEY (session, symbol, model_version),
+        CHECK ((outcome IS NULL) = (signal = 'HOLD'))
+    """,
     "trades": """
         trade_id VARCHAR PRIMARY KEY,
         symbol VARCHAR NOT NULL,
@@ -65,7 +83,22 @@ TABLES: dict[str, str] = {
         expected_psi DOUBLE NOT NULL,
         rows INTEGER NOT NULL,
         verdict VARCHAR NOT NULL CHECK (verdict IN ('stable', 'warn', 'alert')),
+        kl DOUBLE,
+        ks DOUBLE,
+        psi_maximum DOUBLE,
+        kl_maximum DOUBLE,
+        ks_maximum DOUBLE,
+        exceeds BOOLEAN,
         PRIMARY KEY (session, feature)
+    """,
+    "drift_verdicts": """
+        session DATE PRIMARY KEY,
+        model_version VARCHAR NOT NULL,
+        features INTEGER NOT NULL,
+        exceeding INTEGER NOT NULL,
+        share DOUBLE NOT NULL,
+        verdict VARCHAR NOT NULL CHECK (verdict IN ('stable', 'warn', 'alert')),
+        retrain BOOLEAN NOT NULL
     """,
     "model_metadata": """
         model_version VARCHAR PRIMARY KEY,
@@ -140,8 +173,8 @@ TABLES: dict[str, str] = {
     """,
 }
 
-# Three tables are made as they are declared above: when one of them changes, write out here what it
-# was in version 3, or the steps after this one would meet a table that is ahead of them.
+# Tables that a step makes are made as they are declared above: when one of them changes, write out
+# in that step what it was then, or the steps after it would meet a table that is ahead of them.
 _SECOND_TO_THIRD = (
     *(
         f"CREATE TABLE {name} ({TABLES[name]})"
@@ -157,11 +190,43 @@ _SECOND_TO_THIRD = (
     ),
 )
 
+# Before there were verdicts on sessions, an alert on a feature said that it exceeds. The share that
+# alarms was, and is, a rule of the configuration that the model was trained with; of a model
+# without a recorded one, the sessions get no verdict until their drift is measured again.
+_THIRD_TO_FOURTH = (
+    *(f"CREATE TABLE {name} ({TABLES[name]})" for name in ("signal_outcomes", "drift_verdicts")),
+    *(
+        f"ALTER TABLE drift_monitoring ADD COLUMN {name} DOUBLE"
+        for name in ("kl", "ks", "psi_maximum", "kl_maximum", "ks_maximum")
+    ),
+    "ALTER TABLE drift_monitoring ADD COLUMN exceeds BOOLEAN",
+    "UPDATE drift_monitoring SET exceeds = (verdict = 'alert')",
+    """
+    INSERT INTO drift_verdicts BY NAME
+    WITH limits AS (
+        SELECT model_version,
+            CAST(configuration -> '$.drift_detection.alarm_share' AS DOUBLE) AS alarm_share
+        FROM training_runs
+        QUALIFY row_number() OVER (PARTITION BY model_version ORDER BY finished_at DESC) = 1
+    ), measured AS (
+        SELECT session, any_value(model_version) AS model_version, count(*) AS features,
+            count(*) FILTER (exceeds) AS exceeding
+        FROM drift_monitoring GROUP BY session
+    )
+    SELECT session, model_version, features, exceeding, exceeding / features AS share,
+        CASE WHEN share >= alarm_share THEN 'alert' WHEN exceeding > 0 THEN 'warn'
+            ELSE 'stable' END AS verdict,
+        share >= alarm_share AS retrain
+    FROM measured JOIN limits USING (model_version) WHERE alarm_share IS NOT NULL
+    """,
+)
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: tuple(
         f"ALTER TABLE {table} ADD COLUMN gate_override VARCHAR"
         for table in ("active_signals", "signal_history", "model_metadata")
     ),
     2: _SECOND_TO_THIRD,
+    3: _THIRD_TO_FOURTH,
 }
 """What brings a file of a version to the next one."""

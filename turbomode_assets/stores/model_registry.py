@@ -66,8 +66,10 @@ def record_model(
     performance: pl.DataFrame,
     *,
     decision: Decision | None = None,
-) -> None:
+) -> Decision | None:
     """Write a model's rows and what was decided about it in one transaction: all, or none.
+
+    Returns the decision as it was logged.
 
     Training the same model again replaces its rows; decisions are only ever appended.
     `performance` has the columns model, metric, value (measured out of sample).
@@ -113,8 +115,7 @@ def record_model(
             [record.feature_digest, json.dumps(record.feature_names), record.as_of_session],
         )
         _replace_performance(connection, record.model_version, performance)
-        if decision is not None:
-            append_decision(connection, decision)
+        return append_decision(connection, decision) if decision is not None else None
 
 
 def _replace_performance(
@@ -137,6 +138,19 @@ def is_newest(memory: ModelMemory, model_version: str) -> bool:
             " FROM model_metadata WHERE model_version = ?",
             [model_version],
         ).item()
+    )
+
+
+def versions_trained_on(memory: ModelMemory, section: str, rules: object) -> frozenset[str]:
+    """Models whose stored training configuration has this section with just these rules."""
+    stored = memory.query(
+        "SELECT DISTINCT model_version, configuration FROM training_runs"
+        " WHERE configuration IS NOT NULL"
+    )
+    return frozenset(
+        version
+        for version, configuration in stored.iter_rows()
+        if json.loads(configuration).get(section) == rules
     )
 
 

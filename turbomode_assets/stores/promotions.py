@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 DecisionKind = Literal["promoted", "refused", "promoted_by_hand", "rolled_back", "withdrawn"]
 GATE = "gate"
 """Who decided where no person did."""
+ANY_CHAMPION = "*"
+"""In place of a model's version: the decision holds whoever is champion."""
 
 IN_FORCE = """
 WITH asked AS (SELECT unnest($1::DATE[]) AS session),
@@ -70,6 +72,7 @@ class Decision:
     """What was decided about a model: by whom, when, why, and from which session on.
 
     `effective_session` is None for a refusal; `rules` is the JSON list of what the gate judged.
+    `judged_against` is the champion that it was compared with, None where there was none.
     """
 
     decision: DecisionKind
@@ -80,6 +83,7 @@ class Decision:
     reason: str
     rules: str = "[]"
     replaced: str | None = None
+    judged_against: str | None = ANY_CHAMPION
 
 
 def gate_decision(
@@ -91,18 +95,22 @@ def gate_decision(
     rules: str,
     shadow_sessions: int,
     at: dt.datetime,
+    judged_against: str | None = ANY_CHAMPION,
 ) -> Decision:
     """Lay out the gate's verdict; a promotion takes effect `shadow_sessions` after `as_of`."""
     effective = offset_session(as_of, shadow_sessions) if passed else None
     kind: DecisionKind = "promoted" if passed else "refused"
-    return Decision(kind, model_version, effective, at, GATE, reason, rules)
+    return Decision(
+        kind, model_version, effective, at, GATE, reason, rules, judged_against=judged_against
+    )
 
 
-def append_decision(connection: Connection, decision: Decision) -> None:
-    """Append to the log inside a transaction that has recorded the model.
+def append_decision(connection: Connection, decision: Decision) -> Decision:
+    """Append to the log inside a transaction that has recorded the model; return what was decided.
 
     A model that the gate promoted before keeps that row: training it again must not undo the
-    rollback that followed.
+    rollback that followed. One that was compared with a champion that is none any more is refused:
+    of two trained at once, the later has not shown that it is better than the earlier.
 
     Raises:
         InputError: it gives no reason, or takes effect before the model's as-of session.
@@ -111,10 +119,10 @@ def append_decision(connection: Connection, decision: Decision) -> None:
     as_of = _as_of(connection, decision.model_version)
     _check(decision, as_of)
     if decision.decision == "promoted" and _was_promoted(connection, decision.model_version):
-        return
+        return decision
     if decision.decision in ("promoted", "promoted_by_hand", "rolled_back"):
         before = _champion(connection, decision.effective_session)
-        decision = replace(decision, replaced=before)
+        decision = _still_valid(replace(decision, replaced=before))
     connection.execute(
         "INSERT INTO promotions"
         " SELECT coalesce(max(sequence), 0) + 1, ?, ?, ?, ?, ?, ?, ?, ? FROM promotions",
@@ -128,6 +136,21 @@ def append_decision(connection: Connection, decision: Decision) -> None:
             decision.reason,
             decision.rules,
         ],
+    )
+    return decision
+
+
+def _still_valid(decision: Decision) -> Decision:
+    champions = (ANY_CHAMPION, decision.replaced)
+    if decision.judged_against in champions or decision.replaced == decision.model_version:
+        return decision
+    return replace(
+        decision,
+        decision="refused",
+        effective_session=None,
+        replaced=None,
+        reason=f"{decision.replaced} became champion while this was judged against "
+        f"{decision.judged_against or 'none'}; train again",
     )
 
 
@@ -147,6 +170,7 @@ def promote_by_hand(
             reason.
         MissingDataError: no such model is recorded.
     """
+    require_session(effective_session, where=f"promotion of {model_version}")
     with memory.transaction() as connection:
         if _champion(connection, effective_session) == model_version:
             raise InputError(
@@ -240,18 +264,23 @@ def in_force(
     return memory.query(IN_FORCE, [list(sessions), decided_until])
 
 
-def trial_sharpes(memory: ModelMemory) -> dict[str, float]:
-    """Per-session Sharpe ratio of every configuration ever trained, by configuration digest.
+def trial_sharpes(memory: ModelMemory, as_of: dt.date) -> dict[str, float]:
+    """Per-session Sharpe ratio of every configuration trained as of a session or earlier.
 
-    Of several trainings of one configuration the latest that measured it counts: refits of one
-    configuration are no new trials.
+    By the digest of what shapes a fit. Of several trainings of one configuration the latest that
+    measured it counts: refits of one configuration are no new trials.
     """
-    trained = memory.query("SELECT config_digest, metrics FROM model_metadata ORDER BY trained_at")
+    trained = memory.query(
+        "SELECT metrics FROM model_metadata WHERE as_of_session <= ?"
+        " ORDER BY as_of_session, trained_at",
+        [as_of],
+    )
     sharpes: dict[str, float] = {}
-    for digest, metrics in trained.iter_rows():
-        sharpe = (json.loads(metrics).get("figures") or {}).get("sharpe_per_session")
-        if sharpe is not None and math.isfinite(sharpe):
-            sharpes[digest] = float(sharpe)
+    for (metrics,) in trained.iter_rows():
+        record = json.loads(metrics)
+        sharpe = (record.get("figures") or {}).get("sharpe_per_session")
+        if "trial_digest" in record and sharpe is not None and math.isfinite(sharpe):
+            sharpes[record["trial_digest"]] = float(sharpe)
     return sharpes
 
 

@@ -14,14 +14,31 @@ _MOST_ROWS = 50_000
 _SEED = 0
 
 
+def sampled_rows(labels: NDArray[np.integer], exit_reasons: NDArray[np.str_]) -> Rows:
+    """Positions of the rows that features are judged by, ascending: BUY and SELL at a barrier.
+
+    Beyond 50,000 of them as many are drawn, always the same ones. Of those rows alone the same
+    ones are judged: a large matrix need not be copied whole.
+
+    Raises:
+        InputError: no rows, or lengths that differ.
+    """
+    require_same_length(_WHERE, labels=labels, exit_reasons=exit_reasons)
+    rows = np.flatnonzero(np.isin(exit_reasons, TOUCHED) & np.isin(labels, (BUY, SELL)))
+    if len(rows) > _MOST_ROWS:
+        # Drawn, not every n-th: a stride through rows in calendar order would pick out weekdays.
+        chosen = np.random.default_rng(_SEED).choice(len(rows), _MOST_ROWS, replace=False)
+        rows = rows[np.sort(chosen)]
+    return rows
+
+
 def single_feature_auc(
     values: NDArray[np.float32], labels: NDArray[np.integer], exit_reasons: NDArray[np.str_]
 ) -> Values:
     """AUC of each column of `values` [rows, features] for BUY against SELL; 0.5 knows nothing.
 
     Formula: the share of pairs of a BUY and a SELL row in which BUY has the larger value, ties
-    half, among rows whose path touched a barrier. Beyond 50,000 such rows as many are drawn from
-    them, always the same ones; the error of the AUC is then below 0.003.
+    half, among `sampled_rows`; where those are drawn, the error of the AUC is below 0.003.
     Missing: a NaN value is left out of its feature; the AUC is NaN without a row of both sides.
 
     Raises:
@@ -83,11 +100,7 @@ def _judge(
         raise InputError(
             f"values have the shape {values.shape}", where=_WHERE, fix="give [rows, features]"
         )
-    rows = np.flatnonzero(np.isin(exit_reasons, TOUCHED) & np.isin(labels, (BUY, SELL)))
-    if len(rows) > _MOST_ROWS:
-        # Drawn, not every n-th: a stride through rows in calendar order would pick out weekdays.
-        chosen = np.random.default_rng(_SEED).choice(len(rows), _MOST_ROWS, replace=False)
-        rows = rows[np.sort(chosen)]
+    rows = sampled_rows(labels, exit_reasons)
     # Column after column lies together, so that each sort reads adjacent values.
     judged = np.asfortranarray(values[rows])
     is_buy = labels[rows] == BUY

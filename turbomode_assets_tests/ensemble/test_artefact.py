@@ -150,6 +150,7 @@ def test_other_columns_are_refused(trained):
 
 def test_the_version_names_the_session_and_changes_with_every_ingredient():
     parts = {"config_digest": "a", "feature_digest": "b", "seed": 7, "data_digest": "c"}
+    parts |= {"made_with": {"torch": "2.13.0", "device": "cpu"}}
     version = ensemble_version(dt.date(2017, 6, 30), **parts)
     assert version.startswith("2017-06-30-")
     assert len(version) == len("2017-06-30-3f9c2a1b")
@@ -161,6 +162,7 @@ def test_the_version_names_the_session_and_changes_with_every_ingredient():
             ("feature_digest", "x"),
             ("seed", 8),
             ("data_digest", "x"),
+            ("made_with", {"torch": "2.13.0", "device": "cuda"}),
         )
     }
-    assert len(others | {version}) == 5
+    assert len(others | {version}) == 6

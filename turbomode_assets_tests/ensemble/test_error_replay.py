@@ -60,6 +60,21 @@ def errors_of(*rows: tuple[str, int, int, str, float]) -> pl.DataFrame:
     return pl.DataFrame(listed, schema=ERROR_REPLAY_SCHEMA, orient="row")
 
 
+def updated(
+    buffer: pl.DataFrame,
+    errors: pl.DataFrame,
+    config: ErrorReplayBufferConfig = CONFIG,
+    *,
+    as_of: int,
+    judged: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """The buffer at a session; only the decisions with errors were judged, unless said."""
+    known = errors if judged is None else judged
+    kept = update_replay_buffer(buffer, errors, config, as_of=session(as_of), judged=known)
+    assert kept.schema == ERROR_REPLAY_SCHEMA
+    return kept
+
+
 def test_a_confident_forecast_of_another_class_than_came_is_an_error():
     forecasts = forecasts_of(
         ("B", 3, 9, 2, 0.7, 0.2, 0.1, "m1"),
@@ -94,18 +109,50 @@ def test_of_the_errors_on_a_decision_the_most_confident_stays():
         ("A", 5, 9, "m0", 0.8),
         ("B", 5, 9, "m", 0.6),
     )
-    kept = update_replay_buffer(errors.head(1), errors.tail(3), CONFIG, as_of=session(9))
+    kept = updated(EMPTY, errors, as_of=9)
     assert kept.select("symbol", "model_version").rows() == [("A", "m1"), ("B", "m")]
     alike = errors_of(("A", 5, 9, "m2", 0.7), ("A", 5, 9, "m1", 0.7))
-    kept = update_replay_buffer(EMPTY, alike, CONFIG, as_of=session(9))
+    kept = updated(EMPTY, alike, as_of=9)
     assert kept["model_version"].to_list() == ["m1"]
 
 
 def test_a_forecast_judged_again_keeps_the_label_known_now():
     before = errors_of(("A", 5, 8, "m", 0.9))
     again = errors_of(("A", 5, 9, "m", 0.9)).with_columns(label=pl.lit(1, dtype=pl.Int8))
-    kept = update_replay_buffer(before, again, CONFIG, as_of=session(9))
-    assert kept.equals(again)
+    assert updated(before, again, as_of=9).equals(again)
+    # Also by a model less sure of itself: what was said before is judged no more.
+    other = errors_of(("A", 5, 9, "n", 0.7))
+    assert updated(before, other, as_of=9).equals(other)
+
+
+def test_a_label_revised_to_what_was_forecast_is_an_error_no_more():
+    said = ("A", 5, 9, 0, 0.1, 0.1, 0.8, "m")
+    other = errors_of(("A", 6, 9, "m", 0.7), ("B", 5, 9, "m", 0.7))
+    wrong = forecasts_of(said)
+    before = confident_errors(wrong, CONFIG, as_of=session(9))
+    buffer = updated(other, before, as_of=9, judged=wrong)
+    assert buffer.height == 3
+    revised = wrong.with_columns(label=pl.lit(2, dtype=pl.Int8))
+    after = confident_errors(revised, CONFIG, as_of=session(9))
+    assert after.is_empty()
+    # The same symbol and the same session were judged, but not what else the buffer has.
+    assert updated(buffer, after, as_of=9, judged=revised).equals(other)
+    assert updated(buffer, after, as_of=9, judged=revised.clear()).equals(buffer)
+
+
+def test_a_confidence_that_is_required_later_holds_for_the_buffer_too():
+    buffer = errors_of(("A", 5, 9, "m", 0.7), ("B", 5, 9, "m", 0.8))
+    raised = changed(minimum_confidence=0.8)
+    assert updated(buffer, EMPTY, raised, as_of=9).equals(buffer.tail(1))
+    assert updated(EMPTY, buffer, raised, as_of=9).equals(buffer.tail(1))
+
+
+def test_errors_found_now_crowd_out_remembered_ones_also_newer_ones():
+    remembered = errors_of(("A", 6, 10, "m", 0.99), ("B", 6, 9, "m", 0.99))
+    found = errors_of(("C", 1, 5, "m", 0.7), ("D", 1, 4, "m", 0.7))
+    for capacity, left in ((4, "ABCD"), (3, "ACD"), (2, "CD"), (1, "C")):
+        config = changed(capacity_rows=capacity)
+        assert "".join(updated(remembered, found, config, as_of=10)["symbol"]) == left
 
 
 def test_beyond_the_capacity_what_weighs_least_leaves():
@@ -114,8 +161,8 @@ def test_beyond_the_capacity_what_weighs_least_leaves():
     )
     for capacity, left in ((3, "BCD"), (2, "BC"), (1, "C")):
         config = changed(capacity_rows=capacity)
-        kept = update_replay_buffer(errors.head(2), errors.tail(2), config, as_of=session(20))
-        assert "".join(kept["symbol"]) == left
+        for buffer, new in ((errors, EMPTY), (EMPTY, errors)):
+            assert "".join(updated(buffer, new, config, as_of=20)["symbol"]) == left
         weights = replay_factors(errors, errors, config, as_of=session(20))
         assert weights.min() == weights[0]
 
@@ -123,21 +170,31 @@ def test_beyond_the_capacity_what_weighs_least_leaves():
 def test_errors_known_later_are_not_there_yet():
     errors = errors_of(("A", 1, 9, "m", 0.9), ("B", 1, 10, "m", 0.9))
     for buffer, new in ((EMPTY, errors), (errors, EMPTY)):
-        kept = update_replay_buffer(buffer, new, CONFIG, as_of=session(9))
+        kept = updated(buffer, new, as_of=9)
         assert kept["symbol"].to_list() == ["A"]
     assert replay_factors(errors, errors, CONFIG, as_of=session(9)).tolist() == [1.5, 1.0]
 
 
 def test_a_replayed_error_weighs_half_as_much_more_after_a_half_life():
     buffer = errors_of(("A", 1, 10, "m", 0.9), ("B", 1, 20, "m", 0.9))
-    rows = buffer.select("symbol", "decision_session").vstack(
-        pl.DataFrame({"symbol": ["A", "C"], "decision_session": [session(2), session(1)]})
+    others = pl.DataFrame({"symbol": ["A", "C"], "decision_session": [session(2), session(1)]})
+    rows = (
+        buffer.select("symbol", "decision_session")
+        .vstack(others)
+        .with_columns(label=pl.lit(buffer.item(0, "label"), dtype=pl.Int8))
     )
     assert replay_factors(rows, buffer, CONFIG, as_of=session(20)).tolist() == [1.25, 1.5, 1, 1]
     later = replay_factors(rows[::-1], buffer, CONFIG, as_of=session(30)).tolist()
     assert later == [1, 1, 1.25, 1.125]
     assert replay_factors(rows, EMPTY, CONFIG, as_of=session(20)).tolist() == [1.0] * 4
     assert replay_factors(rows.clear(), buffer, CONFIG, as_of=session(20)).tolist() == []
+
+
+def test_an_error_whose_label_was_revised_to_what_was_predicted_weighs_no_more():
+    buffer = errors_of(("A", 1, 10, "m", 0.9))
+    revised = pl.lit(buffer.item(0, "predicted"), dtype=pl.Int8)
+    rows = buffer.select("symbol", "decision_session", label=revised)
+    assert replay_factors(rows, buffer, CONFIG, as_of=session(20)).tolist() == [1]
 
 
 ERRORS = st.lists(
@@ -151,25 +208,41 @@ ERRORS = st.lists(
 )
 
 
-@given(ERRORS, ERRORS, st.integers(1, 12), st.integers(0, 20))
+DECISIONS = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 12)), max_size=25)
+
+
+@given(ERRORS, ERRORS, DECISIONS, st.integers(1, 12), st.integers(0, 20))
 @settings(max_examples=60, deadline=None)
-def test_the_same_update_twice_changes_nothing_and_the_bounds_hold(old, new, capacity, now):
+def test_an_update_is_repeatable_and_bounded_and_keeps_what_an_empty_buffer_would(
+    old, new, right, capacity, now
+):
     # When the outcome of a decision became known is a property of the decision.
     before, errors = (
         errors_of(*((s, at, at + 3 + at % 4, model, p) for s, at, model, p in rows))
         for rows in (old, new)
     )
-    config = changed(capacity_rows=capacity)
-    once = update_replay_buffer(before, errors, config, as_of=session(now))
-    assert update_replay_buffer(once, errors, config, as_of=session(now)).equals(once)
+    keys = ["symbol", "decision_session"]
+    decided = [(symbol, session(at)) for symbol, at in right]
+    well_judged = pl.DataFrame(decided, schema=before.select(keys).schema, orient="row")
+    judged = pl.concat([errors.select(keys), well_judged])
+    config = changed(capacity_rows=capacity, minimum_confidence=0.7)
+    once = updated(before, errors, config, as_of=now, judged=judged)
+    assert updated(once, errors, config, as_of=now, judged=judged).equals(once)
+    shuffled = [each.sample(fraction=1, shuffle=True, seed=1) for each in (before, errors, judged)]
+    assert updated(*shuffled[:2], config, as_of=now, judged=shuffled[2]).equals(once)
     assert once.height <= capacity
-    assert not once.select("symbol", "decision_session").is_duplicated().any()
+    assert not once.select(keys).is_duplicated().any()
     assert (once["known_session"] <= session(now)).all()
-    everything = pl.concat([before, errors]).filter(pl.col("known_session") <= session(now))
-    decisions = everything.select("symbol", "decision_session").unique().height
-    assert once.height == min(capacity, decisions)
-    best = everything.group_by("symbol", "decision_session").agg(pl.col("confidence").max())
-    joined = once.join(best, on=["symbol", "decision_session"], validate="1:1")
+    assert (once["confidence"] >= 0.7).all()
+    fresh = updated(EMPTY, errors, config, as_of=now, judged=judged)
+    assert once.join(judged.unique(), on=keys, how="semi").equals(fresh)
+    remembered = before.join(judged.unique(), on=keys, how="anti")
+    counted = pl.concat([errors, remembered]).filter(
+        pl.col("known_session") <= session(now), pl.col("confidence") >= 0.7
+    )
+    assert once.height == min(capacity, counted.select(keys).unique().height)
+    best = counted.group_by(keys).agg(pl.col("confidence").max())
+    joined = once.join(best, on=keys, validate="1:1")
     assert joined["confidence"].equals(joined["confidence_right"], check_names=False)
 
 
@@ -187,7 +260,7 @@ def test_every_key_changes_the_factors(key):
 
     def outcome(config: ErrorReplayBufferConfig) -> list[float]:
         errors = confident_errors(forecasts, config, as_of=session(20))
-        buffer = update_replay_buffer(EMPTY, errors, config, as_of=session(20))
+        buffer = updated(EMPTY, errors, config, as_of=20, judged=forecasts)
         return replay_factors(forecasts, buffer, config, as_of=session(20)).tolist()
 
     assert outcome(changed(**{key.split(".")[1]: EFFECTS[key]})) != outcome(CONFIG)
@@ -221,7 +294,8 @@ def test_what_the_buffer_holds_changes_what_a_model_learns():
     forecasts = table.hstack(probabilities).with_columns(model_version=pl.lit("m1"))
     errors = confident_errors(forecasts, config, as_of=now)
     assert errors.height > 30
-    replayed = fitted(update_replay_buffer(EMPTY, errors, config, as_of=now))
+    buffer = update_replay_buffer(EMPTY, errors, config, as_of=now, judged=forecasts)
+    replayed = fitted(buffer)
     keys = errors.select("symbol", "decision_session", wrong=True)
     wrong = table.join(keys, on=["symbol", "decision_session"], how="left")["wrong"]
     rows = np.flatnonzero(wrong.fill_null(value=False))

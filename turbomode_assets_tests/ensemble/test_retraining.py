@@ -61,10 +61,11 @@ def outcomes(decided, *, p_label=0.2, took=(1, 5)):
 NO_OUTCOMES = outcomes([0]).clear()
 STATE = TrainingState(
     last_trained=TRAINED,
+    last_refused=False,
     champion_as_of=TRAINED,
     drift_alarms=(),
-    symbols_trained=SYMBOLS,
-    symbols_green=SYMBOLS,
+    green_at_training=SYMBOLS,
+    green_now=SYMBOLS,
     outcomes=NO_OUTCOMES,
 )
 
@@ -107,13 +108,20 @@ def test_drift_counts_sessions_with_an_alarm_since_the_last_training():
 
 def test_coverage_counts_symbols_that_came_and_went():
     two_gone = SYMBOLS - {"S00", "S01"}
-    assert kind(1, symbols_green=two_gone) is None
-    found = cause(1, symbols_green=two_gone | {"NEW"})
+    assert kind(1, green_now=two_gone) is None
+    found = cause(1, green_now=two_gone | {"NEW"})
     assert found.kind == "coverage"
     assert found.text == (
-        "of 20 symbols trained on 1 came (NEW), 2 left (S00, S01): 15.0% changed (allowed 10.0%)"
+        "of 20 symbols GREEN at the training as of 2016-01-04 1 came (NEW), 2 left (S00, S01): "
+        "15.0% changed (allowed 10.0%)"
     )
-    assert kind(1, symbols_trained=frozenset()) == "coverage"
+    assert kind(1, green_at_training=frozenset()) == "coverage"
+
+
+def test_coverage_goes_unjudged_where_nothing_was_audited():
+    assert kind(1, green_now=None) is None
+    assert kind(1, green_at_training=None) is None
+    assert kind(40, green_at_training=None, green_now=None) == "cadence"
 
 
 def test_a_champion_worse_than_its_class_shares_is_underperforming():
@@ -139,29 +147,84 @@ def test_the_window_slides_over_older_decisions():
     assert kind(25, outcomes=bad_then_good) is None
 
 
-def test_a_training_that_was_not_promoted_does_not_repeat_itself_every_night():
-    bad = outcomes(range(1, 31))
-    assert kind(20, outcomes=bad) == "underperformance"
-    retrained = {"last_trained": after(20), "outcomes": bad}
-    assert [kind(number, **retrained) for number in range(20, 35)] == [None] * 15
-    assert kind(35, **retrained) == "underperformance"
+def test_a_champion_is_judged_on_its_whole_life_and_on_nothing_before_it():
+    # Decisions 0 to 9 are resolved by session 14; the day it was trained as of counts.
+    assert kind(13, outcomes=outcomes(range(-20, 31))) is None
+    assert kind(14, outcomes=outcomes(range(-20, 31))) == "underperformance"
+
+
+def test_a_refused_challenger_does_not_make_the_champion_any_younger():
+    # Since the refused training of session 10 only one decision is resolved by session 15.
+    config = CONFIG.model_copy(update={"cadence_sessions": 10})
+    refused = {"last_trained": after(10), "last_refused": True, "outcomes": outcomes(range(100))}
+    assert [kind(number, config, **refused) for number in range(10, 15)] == [None] * 5
+    found = cause(15, config, **refused)
+    assert found.kind == "underperformance"
+    assert f"decision sessions, {after(1)} to {after(10)}" in found.text
+
+
+WAITING = {
+    "refused": {"last_refused": True},
+    "refused as of the champion's own session": {"last_refused": True, "champion_as_of": TRAINED},
+    "in shadow, withdrawn or rolled back": {"last_refused": False},
+    "refused, and no champion": {"last_refused": True, "champion_as_of": None},
+}
+
+
+@pytest.mark.parametrize("why", WAITING)
+@pytest.mark.parametrize("evidence", ["drift", "coverage"])
+def test_while_the_last_model_did_not_take_over_evidence_waits_half_a_cadence(why, evidence):
+    found = {
+        "drift": {"drift_alarms": tuple(after(number) for number in range(1, 40))},
+        "coverage": {"green_now": SYMBOLS | {"N1", "N2", "N3"}},
+    }[evidence]
+    assert kind(3, **found) == evidence
+    waiting = {"champion_as_of": after(-9)} | WAITING[why] | found
+    assert [kind(number, **waiting) for number in range(1, 20)] == [None] * 19
+    assert kind(20, **waiting) == evidence
+
+
+@pytest.mark.parametrize(("cadence", "due"), [(1, 1), (2, 1), (5, 2), (40, 20)])
+def test_the_wait_is_half_the_cadence_rounded_down_and_cadence_itself_never_waits(cadence, due):
+    config = CONFIG.model_copy(update={"cadence_sessions": cadence, "drift_alarm_sessions": 1})
+    state = {"drift_alarms": (after(1),), "last_refused": True}
+    found = [kind(number, config, **state) for number in range(1, due + 1)]
+    assert found == [None] * (due - 1) + ["drift"]
+    assert kind(cadence, config, last_refused=True) == "cadence"
+
+
+@pytest.mark.parametrize("evidence", ["drift", "underperformance", "both"])
+def test_a_gate_that_refuses_every_challenger_is_not_asked_every_night(evidence):
+    found = {"outcomes": NO_OUTCOMES}
+    if evidence != "drift":
+        found = {"outcomes": outcomes(range(130))}
+    if evidence != "underperformance":
+        found["drift_alarms"] = tuple(after(number) for number in range(1, 130))
+    trainings, state = [], {"last_trained": TRAINED, "last_refused": False}
+    for night in range(1, 130):
+        if kind(night, **state, **found):
+            trainings.append(night)
+            state = {"last_trained": after(night), "last_refused": True}
+    first = 14 if evidence == "underperformance" else 3
+    assert trainings == list(range(first, 130, 20))
 
 
 def test_nothing_after_the_session_and_nothing_up_to_the_last_training_is_read():
     everything = {
         "outcomes": outcomes(range(1, 31)),
         "drift_alarms": (after(5), after(6), after(7)),
-        "symbols_green": frozenset({"NEW"}),
+        "green_now": frozenset({"NEW"}),
     }
     assert cause(0, **everything) is None
     assert cause(-1, **everything) is None
-    early = everything | {"symbols_green": SYMBOLS}
+    early = everything | {"green_now": SYMBOLS}
     assert cause(6, **early) is None
 
 
 def test_without_a_champion_only_its_performance_goes_unjudged():
     bad = outcomes(range(1, 11))
-    assert kind(15, champion_as_of=None, outcomes=bad) is None
+    assert kind(25, outcomes=bad) == "underperformance"
+    assert kind(25, champion_as_of=None, outcomes=bad) is None
     assert kind(40, champion_as_of=None, outcomes=bad) == "cadence"
 
 
@@ -169,14 +232,14 @@ def test_evidence_goes_before_routine():
     everything = {
         "outcomes": outcomes(range(1, 40)),
         "drift_alarms": (after(5), after(6), after(7)),
-        "symbols_green": frozenset({"NEW"}),
+        "green_now": frozenset({"NEW"}),
     }
     assert kind(44, **everything) == "underperformance"
     everything["outcomes"] = NO_OUTCOMES
     assert kind(44, **everything) == "drift"
     everything["drift_alarms"] = ()
     assert kind(44, **everything) == "coverage"
-    everything["symbols_green"] = SYMBOLS
+    everything["green_now"] = SYMBOLS
     assert kind(44, **everything) == "cadence"
     assert kind(44, **everything, last_trained=None) == "first"
 
@@ -184,7 +247,7 @@ def test_evidence_goes_before_routine():
 SCENARIOS = {
     "cadence_sessions": (25, {}),
     "drift_alarm_sessions": (9, {"drift_alarms": (after(1), after(2))}),
-    "coverage_change": (9, {"symbols_green": SYMBOLS - {"S00"}}),
+    "coverage_change": (9, {"green_now": SYMBOLS - {"S00"}}),
     "window_sessions": (14, {"outcomes": outcomes(range(1, 7))}),
     "maximum_log_loss_excess": (15, {"outcomes": outcomes(range(1, 11), p_label=0.24)}),
 }

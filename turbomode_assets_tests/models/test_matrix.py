@@ -1,4 +1,6 @@
 import datetime as dt
+import os
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,6 +13,7 @@ from turbomode_assets.models import matrix_from_frame
 from turbomode_assets.sessions import offset_session, session_index
 
 FIRST = dt.date(2016, 1, 4)
+RESET_PEAK = Path("/proc/self/clear_refs")
 
 
 def _frame(rows: list[tuple[str, int]]) -> pl.DataFrame:
@@ -27,6 +30,11 @@ def _frame(rows: list[tuple[str, int]]) -> pl.DataFrame:
 
 
 FAMILIES = {"a": "price", "b": "volume"}
+
+
+def _memory_bytes(name: str) -> int:
+    status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
+    return 1024 * int(status.split(f"{name}:")[1].split()[0])
 
 
 def test_rows_come_sorted_with_their_keys_and_values_in_the_order_of_the_columns():
@@ -73,6 +81,69 @@ def test_every_step_is_the_same_symbol_that_many_sessions_earlier(rows, steps):
             known.get((symbol, session_index(session) - back), -1) for back in range(steps)[::-1]
         ]
         assert matrix.positions(steps)[at].tolist() == expected
+
+
+def test_values_are_the_frames_to_the_bit_however_its_rows_lie():
+    random = np.random.default_rng(0)
+    # More columns than are copied together; every bit pattern, so NaN payloads and -0 too.
+    bits = random.integers(0, 2**32, (60, 37), dtype=np.uint32)
+    names = [f"f{at}" for at in range(37)]
+    families = dict.fromkeys(names, "price")
+    keys = _frame([(symbol, number) for symbol in "AB" for number in range(30)])[:, :2]
+    in_order = keys.hstack(pl.DataFrame(bits.view(np.float32), schema=names, orient="row"))
+    pieces = [in_order[begin : begin + 7] for begin in range(0, 60, 7)]
+    shuffled = in_order[random.permutation(60)]
+    for frame in (
+        in_order,
+        pl.concat(pieces, rechunk=False),
+        in_order.sort("session", "symbol"),
+        pl.concat([shuffled[:31], shuffled[31:]], rechunk=False),
+    ):
+        matrix, found = matrix_from_frame(frame, names, families)
+        assert found.equals(keys)
+        assert (matrix.panel.values.view(np.uint32) == bits).all()
+        assert matrix.panel.values.flags.c_contiguous
+
+
+def test_a_row_has_values_where_any_feature_is_present():
+    frame = _frame([("A", 0), ("A", 1), ("B", 0)]).with_columns(
+        pl.Series("a", [None, np.nan, 1], dtype=pl.Float32),
+        pl.Series("b", [np.nan, np.inf, 2], dtype=pl.Float32),
+    )
+    matrix, _ = matrix_from_frame(frame, ["a", "b"], FAMILIES)
+    assert matrix.has_values().tolist() == [False, True, True]
+    assert matrix.select(np.array([2, 0])).has_values().tolist() == [True, False]
+
+
+def test_rows_are_looked_through_in_blocks(monkeypatch):
+    rows = [("A", number) for number in range(7)]
+    frame = _frame(rows).with_columns(pl.Series("a", [0, None] * 3 + [0], dtype=pl.Float32))
+    matrix, _ = matrix_from_frame(frame, ["a"], FAMILIES)
+    monkeypatch.setattr("turbomode_assets.models.matrix._ROWS_AT_ONCE", 3)
+    assert matrix.has_values().tolist() == [True, False, True, False, True, False, True]
+
+
+@pytest.mark.skipif(
+    not os.access(RESET_PEAK, os.W_OK), reason="the peak of a process is reset on Linux only"
+)
+def test_sorted_rows_are_copied_once():
+    sessions, symbols, columns = 2500, 40, 160
+    days = _frame([("A", number) for number in range(sessions)]).get_column("session")
+    keys = pl.DataFrame(
+        {
+            "symbol": np.repeat([f"S{at:02d}" for at in range(symbols)], sessions),
+            "session": pl.concat([days] * symbols),
+        }
+    )
+    value = pl.Series(np.arange(sessions * symbols), dtype=pl.Float32)
+    names = [f"f{at}" for at in range(columns)]
+    frame = keys.with_columns(value.alias(name) for name in names)
+    families = dict.fromkeys(names, "price")
+    RESET_PEAK.write_text("5")
+    before = _memory_bytes("VmRSS")
+    matrix, _ = matrix_from_frame(frame, names, families)
+    # A second copy of everything would make it 2; a tenth lies beside it, and the keys.
+    assert _memory_bytes("VmHWM") - before < 1.6 * matrix.panel.values.nbytes
 
 
 def test_a_null_is_a_missing_value():

@@ -19,7 +19,7 @@ from turbomode_assets.resources.experiment_tracking import (
 
 needs_client = pytest.mark.skipif(
     importlib.util.find_spec("mlflow") is None,
-    reason="the MLflow client is not installed (pip install 'turbomode_assets[tracking]')",
+    reason="the MLflow client is not installed (pip install -e '.[tracking]')",
 )
 
 

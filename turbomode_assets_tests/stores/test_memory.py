@@ -6,13 +6,25 @@ import duckdb
 import polars as pl
 import pytest
 
+from turbomode_assets.config.loader import digest_of
+from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.errors import StoreError
 from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.signals.outcomes import OUTCOME_SCHEMA
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.memory_schema import MEMORY_VERSION, MIGRATIONS, TABLES
 from turbomode_assets.stores.model_registry import champion_at, record_model
 from turbomode_assets.stores.promotions import gate_decision
-from turbomode_assets.stores.signal_book import active_signals, record_drift, record_signals
+from turbomode_assets.stores.signal_book import (
+    active_signals,
+    label_rules,
+    outcomes_known,
+    record_drift,
+    record_outcomes,
+    record_signals,
+    signals_said,
+    unsettled_signals,
+)
 from turbomode_assets_tests.stores.model_rows import (
     FRIDAY,
     MONDAY,
@@ -28,11 +40,13 @@ from turbomode_assets_tests.stores.model_rows import (
 ALL_TABLES = {
     "active_signals",
     "signal_history",
+    "signal_outcomes",
     "trades",
     "feature_store",
     "price_data",
     "sector_stats",
     "drift_monitoring",
+    "drift_verdicts",
     "model_metadata",
     "training_runs",
     "config_audit_log",
@@ -41,8 +55,8 @@ ALL_TABLES = {
     "rare_events",
     "error_replay",
 }
-VERSION_2 = Path(__file__).with_name("memory_version_2.sql")
-"""What version 2 of the schema declared, and some rows of it."""
+OLDER = {version: Path(__file__).with_name(f"memory_version_{version}.sql") for version in (2, 3)}
+"""What these versions of the schema declared, and some rows of each."""
 
 
 @pytest.fixture
@@ -77,7 +91,7 @@ def test_a_newer_schema_is_refused_and_left_as_it_is(memory):
     with memory.transaction() as connection:
         connection.execute("UPDATE memory_schema SET version = 99")
     before = memory.path.read_bytes()
-    with pytest.raises(StoreError, match="schema version 99; this program knows 3"):
+    with pytest.raises(StoreError, match=f"schema version 99; this program knows {MEMORY_VERSION}"):
         memory.query("SELECT 1")
     assert memory.path.read_bytes() == before
 
@@ -159,30 +173,185 @@ def test_a_symbol_without_a_signal_in_the_rerun_is_no_longer_active(memory):
         assert memory.query(f"SELECT symbol FROM {table}").rows() == [("AAA",)], table
 
 
-def test_drift_of_a_span_is_replaced_as_a_whole(memory):
-    def drift(sessions, psi):
-        return pl.DataFrame(
-            {
-                "session": sessions,
-                "model_version": "m1",
-                "feature": "kmid",
-                "psi": psi,
-                "expected_psi": 0.01,
-                "rows": pl.Series([20] * len(sessions), dtype=pl.Int32),
-                "verdict": "stable",
-            }
-        )
+DRIFT = {
+    "session": THURSDAY,
+    "model_version": "m1",
+    "feature": "kmid",
+    "psi": 0.05,
+    "expected_psi": 0.01,
+    "kl": 0.02,
+    "ks": 0.1,
+    "psi_maximum": 0.04,
+    "kl_maximum": None,
+    "ks_maximum": 0.2,
+    "exceeds": False,
+    "verdict": "warn",
+    "rows": 20,
+}
+VERDICT = {
+    "session": THURSDAY,
+    "model_version": "m1",
+    "features": 1,
+    "exceeding": 0,
+    "share": 0.0,
+    "verdict": "stable",
+    "retrain": False,
+}
 
-    record_drift(memory, drift([THURSDAY, FRIDAY], 0.05), SessionSpan(THURSDAY, FRIDAY))
-    record_drift(memory, drift([FRIDAY], 0.07), SessionSpan(FRIDAY, FRIDAY))
-    kept = memory.query("SELECT session, psi FROM drift_monitoring ORDER BY session")
-    assert kept.rows() == [(THURSDAY, 0.05), (FRIDAY, 0.07)]
+
+def test_drift_and_verdicts_of_a_span_are_replaced_as_a_whole(memory):
+    def record(sessions, psi, retrain):
+        drift = [DRIFT | {"session": session, "psi": psi} for session in sessions]
+        verdicts = [VERDICT | {"session": session, "retrain": retrain} for session in sessions]
+        span = SessionSpan(sessions[0], sessions[-1])
+        schema = {"kl_maximum": pl.Float64}
+        rows = pl.DataFrame(drift, schema_overrides=schema)
+        record_drift(memory, rows, span, verdicts=pl.DataFrame(verdicts))
+
+    record([THURSDAY, FRIDAY], 0.05, retrain=False)
+    record([FRIDAY], 0.07, retrain=True)
+    kept = memory.query("FROM drift_monitoring ORDER BY session").rows(named=True)
+    assert kept == [DRIFT, DRIFT | {"session": FRIDAY, "psi": 0.07}]
+    kept = memory.query("FROM drift_verdicts ORDER BY session").rows(named=True)
+    assert kept == [VERDICT, VERDICT | {"session": FRIDAY, "retrain": True}]
 
 
-def memory_of_version_2(path):
+def test_drift_without_a_verdict_takes_the_old_one_away_and_a_bad_verdict_leaves_both(memory):
+    span, drift = SessionSpan(THURSDAY, THURSDAY), pl.DataFrame([DRIFT])
+    record_drift(memory, drift, span, verdicts=pl.DataFrame([VERDICT]))
+    with pytest.raises(duckdb.ConstraintException, match="verdict"):
+        bad = pl.DataFrame([VERDICT | {"verdict": "fine"}])
+        record_drift(memory, drift.with_columns(psi=0.9), span, verdicts=bad)
+    assert memory.query("SELECT psi FROM drift_monitoring").item() == 0.05
+    assert memory.query("SELECT count(*) FROM drift_verdicts").item() == 1
+    record_drift(memory, drift, span)
+    assert memory.query("SELECT count(*) FROM drift_verdicts").item() == 0
+
+
+RULE = {
+    "profit_take": 2.0,
+    "stop_loss": 2.0,
+    "horizon_sessions": 14,
+    "volatility_window_sessions": 20,
+    "entry": "next_open",
+}
+
+
+def outcome(session=FRIDAY, known=MONDAY, model="m1", signal="BUY", **changes):
+    row = {
+        "session": session,
+        "symbol": "AAA",
+        "model_version": model,
+        "role": "champion",
+        "signal": signal,
+        "label": 2,
+        "exit_reason": "profit_take",
+        "entry_session": MONDAY,
+        "exit_session": MONDAY,
+        "entry_price": 100.0,
+        "exit_price": 110.0,
+        "return": 0.1,
+        "outcome": "win",
+        "known_session": known,
+    }
+    return pl.DataFrame([row | changes], schema=OUTCOME_SCHEMA)
+
+
+def judged(*pairs):
+    schema = {"known_session": pl.Date, "model_version": pl.String}
+    return pl.DataFrame(list(pairs), schema=schema, orient="row")
+
+
+def outcome_keys(memory):
+    columns = ["session", "model_version", "known_session"]
+    rows = memory.query("FROM signal_outcomes ORDER BY session, model_version")
+    return rows.select(columns).rows()
+
+
+def test_outcomes_again_change_nothing_and_what_is_no_longer_known_goes(memory):
+    for session in (THURSDAY, FRIDAY):
+        record_signals(memory, predictions(session), closes(session), SECTORS)
+    both = pl.concat([outcome(THURSDAY), outcome(FRIDAY)])
+    for _ in range(2):
+        record_outcomes(memory, both, judged((MONDAY, "m1")))
+    stored = memory.query("FROM signal_outcomes ORDER BY session")
+    assert stored.cast(dict(OUTCOME_SCHEMA)).equals(both)
+    record_outcomes(memory, outcome(FRIDAY), judged((MONDAY, "m1")))
+    assert outcome_keys(memory) == [(FRIDAY, "m1", MONDAY)]
+
+
+def test_an_outcome_that_became_known_in_another_session_moves_there(memory):
+    record_signals(memory, predictions(THURSDAY), closes(THURSDAY), SECTORS)
+    record_outcomes(memory, outcome(THURSDAY, known=MONDAY), judged((MONDAY, "m1")))
+    record_outcomes(memory, outcome(THURSDAY, known=FRIDAY), judged((FRIDAY, "m1")))
+    assert outcome_keys(memory) == [(THURSDAY, "m1", FRIDAY)]
+
+
+def test_outcomes_of_a_model_of_another_rule_stay_as_its_own_rule_decided_them(memory):
+    for model in ("m1", "m2"):
+        record_signals(memory, predictions(FRIDAY, model=model), closes(FRIDAY), SECTORS)
+    both = pl.concat([outcome(model="m1"), outcome(model="m2")])
+    record_outcomes(memory, both, judged((MONDAY, "m1"), (MONDAY, "m2")))
+    record_outcomes(memory, outcome().clear(), judged((MONDAY, "m2")))
+    assert outcome_keys(memory) == [(FRIDAY, "m1", MONDAY)]
+
+
+def test_no_outcome_is_without_its_signal(memory):
+    record_signals(memory, predictions(FRIDAY, "BUY"), closes(FRIDAY), SECTORS)
+    strangers = pl.concat([outcome(THURSDAY), outcome(model="m2"), outcome(signal="SELL")])
+    record_outcomes(memory, strangers, judged((MONDAY, "m1")))
+    assert outcome_keys(memory) == []
+    for again, kept in (("BUY", 1), ("SELL", 0)):
+        record_outcomes(memory, outcome(), judged((MONDAY, "m1")))
+        record_signals(memory, predictions(FRIDAY, again), closes(FRIDAY), SECTORS)
+        assert len(outcome_keys(memory)) == kept, again
+    record_signals(memory, predictions(FRIDAY, "BUY"), closes(FRIDAY), SECTORS)
+    record_outcomes(memory, outcome(), judged((MONDAY, "m1")))
+    record_signals(memory, predictions(FRIDAY, symbol="BBB"), closes(FRIDAY), SECTORS)
+    assert outcome_keys(memory) == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"outcome": "draw"},
+        {"outcome": None},
+        {"return": None},
+        {"signal": "HOLD", "return": None},
+        {"signal": "HOLD", "outcome": None},
+    ],
+)
+def test_an_outcome_is_of_a_position_and_of_three_kinds(memory, changes):
+    record_signals(memory, predictions(FRIDAY, "BUY"), closes(FRIDAY), SECTORS)
+    signal = changes.get("signal", "BUY")
+    record_signals(memory, predictions(FRIDAY, signal), closes(FRIDAY), SECTORS)
+    with pytest.raises(duckdb.ConstraintException):
+        record_outcomes(memory, outcome(**changes), judged((MONDAY, "m1")))
+
+
+def test_signals_are_settled_or_not_and_say_the_rule_of_their_model(memory):
+    configuration = {"triple_barrier": RULE}
+    record_model(memory, record_of("m1", THURSDAY, configuration=configuration), performance())
+    strange = {"triple_barrier": RULE | {"horizon_sessions": "soon"}}
+    record_model(memory, record_of("m2", THURSDAY, configuration=strange), performance())
+    for session, model in ((THURSDAY, "m2"), (FRIDAY, "m1"), (MONDAY, "m1")):
+        record_signals(memory, predictions(session, model=model), closes(session), SECTORS)
+    record_outcomes(memory, outcome(), judged((MONDAY, "m1")))
+    digest = digest_of(TripleBarrierConfig.model_validate(RULE))
+    assert label_rules(memory).rows() == [("m1", digest, 15)]
+    said = signals_said(memory, SessionSpan(FRIDAY, FRIDAY)).row(0, named=True)
+    assert (said["role"], said["rule_digest"], said["label_sessions"]) == ("champion", digest, 15)
+    waiting = unsettled_signals(memory, MONDAY)
+    assert waiting.select("session", "rule_digest").rows() == [(THURSDAY, None)]
+    known = outcomes_known(memory, SessionSpan(MONDAY, MONDAY))
+    assert known.select("outcome", "p_buy").rows() == [("win", 0.5)]
+    assert outcomes_known(memory, SessionSpan(FRIDAY, FRIDAY)).is_empty()
+
+
+def memory_of_version(version, path):
     path.parent.mkdir(parents=True)
     with duckdb.connect(str(path)) as connection:
-        connection.execute(VERSION_2.read_text(encoding="utf-8"))
+        connection.execute(OLDER[version].read_text(encoding="utf-8"))
     return ModelMemory(path, "alpha")
 
 
@@ -194,7 +363,7 @@ def declared_columns(memory):
 
 
 def test_a_file_of_version_2_is_migrated_and_keeps_its_rows(memory, tmp_path):
-    older = memory_of_version_2(tmp_path / "older" / "turbomode.duckdb")
+    older = memory_of_version(2, tmp_path / "older" / "turbomode.duckdb")
     for table in ("active_signals", "signal_history", "training_runs", "model_metadata"):
         assert older.query(f"SELECT count(*) FROM {table}").item() == 1, table
     signal = active_signals(older).row(0, named=True)
@@ -207,8 +376,8 @@ def test_a_file_of_version_2_is_migrated_and_keeps_its_rows(memory, tmp_path):
     assert declared_columns(older).equals(declared_columns(memory))
 
 
-def test_a_file_of_version_1_goes_through_both_migrations(memory, tmp_path):
-    older = memory_of_version_2(tmp_path / "older" / "turbomode.duckdb")
+def test_a_file_of_version_1_goes_through_every_migration(memory, tmp_path):
+    older = memory_of_version(2, tmp_path / "older" / "turbomode.duckdb")
     with duckdb.connect(str(older.path)) as connection:
         for table in ("active_signals", "signal_history", "model_metadata"):
             connection.execute(f"ALTER TABLE {table} DROP COLUMN gate_override")
@@ -218,19 +387,44 @@ def test_a_file_of_version_1_goes_through_both_migrations(memory, tmp_path):
     assert declared_columns(older).equals(declared_columns(memory))
 
 
+def test_a_file_of_version_3_is_migrated_and_its_alerts_become_verdicts(memory, tmp_path):
+    older = memory_of_version(3, tmp_path / "older" / "turbomode.duckdb")
+    counts = {"signal_history": 2, "training_runs": 4, "rare_events": 1, "signal_outcomes": 0}
+    for table, rows in counts.items():
+        assert older.query(f"SELECT count(*) FROM {table}").item() == rows, table
+    exceeds = "SELECT DISTINCT verdict, kl, exceeds FROM drift_monitoring ORDER BY verdict"
+    assert older.query(exceeds).rows() == [
+        ("alert", None, True),
+        ("stable", None, False),
+        ("warn", None, False),
+    ]
+    # Of model `old` no configuration is recorded; of `m2` the later record counts.
+    assert older.query("FROM drift_verdicts ORDER BY session").rows() == [
+        (THURSDAY, "m1", 2, 0, 0.0, "stable", False),
+        (FRIDAY, "m1", 2, 1, 0.5, "alert", True),
+        (MONDAY, "m2", 2, 1, 0.5, "warn", False),
+    ]
+    roles = signals_said(older, SessionSpan(THURSDAY, FRIDAY))["role"]
+    assert roles.to_list() == ["challenger", "champion"]
+    assert older.query("SELECT version FROM memory_schema").item() == MEMORY_VERSION
+    assert declared_columns(older).equals(declared_columns(memory))
+
+
 def test_a_migrated_file_takes_new_rows_like_a_new_one(tmp_path):
-    older = memory_of_version_2(tmp_path / "older" / "turbomode.duckdb")
+    older = memory_of_version(2, tmp_path / "older" / "turbomode.duckdb")
     promotion = gate_decision(
         "m2", FRIDAY, passed=True, reason="r", rules="[]", shadow_sessions=0, at=NOW
     )
     record_model(older, record_of("m2", FRIDAY), performance(), decision=promotion)
     record_signals(older, predictions(MONDAY, model="m2"), closes(MONDAY), SECTORS)
+    record_outcomes(older, outcome(MONDAY, model="m2"), judged((MONDAY, "m2")))
+    assert outcome_keys(older) == [(MONDAY, "m2", MONDAY)]
     assert active_signals(older).select("model_version", "role").rows() == [("m2", "champion")]
     assert champion_at(older, MONDAY).model_version == "m2"
 
 
 def test_a_migration_that_is_cut_short_leaves_the_older_file(tmp_path, monkeypatch):
-    older = memory_of_version_2(tmp_path / "older" / "turbomode.duckdb")
+    older = memory_of_version(2, tmp_path / "older" / "turbomode.duckdb")
     broken = {**MIGRATIONS, 2: (*MIGRATIONS[2], "SELECT no_such_column")}
     monkeypatch.setattr("turbomode_assets.stores.memory.MIGRATIONS", broken)
     with pytest.raises(duckdb.Error, match="no_such_column"):

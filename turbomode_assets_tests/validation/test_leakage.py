@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from turbomode_assets.config.judging import ValidationStrategyConfig
 from turbomode_assets.contracts.errors import ContractError, InputError
 from turbomode_assets.validation import require_no_leak, single_feature_auc
+from turbomode_assets.validation.leakage import sampled_rows
 from turbomode_assets_tests.config.builders import shipped
 
 SELL, HOLD, BUY = 0, 1, 2
@@ -85,6 +86,24 @@ def test_many_rows_are_sampled_always_alike_and_close_to_the_whole():
     # Standard normal with means 0.6 apart: the normal distribution at 0.6 / sqrt(2).
     expected = 0.5 * math.erfc(-0.6 / math.sqrt(2) / math.sqrt(2))
     assert found == pytest.approx([0.5, expected, 0.5], abs=0.012)
+
+
+def test_the_rows_judged_are_buys_and_sells_at_a_barrier():
+    labels = np.array([SELL, HOLD, BUY, BUY, SELL])
+    reasons = np.array(["stop_loss", "expiry", "delisting", "profit_take", "stop_loss"])
+    assert sampled_rows(labels, reasons).tolist() == [0, 3, 4]
+    with pytest.raises(InputError, match="labels 5, exit_reasons 4"):
+        sampled_rows(labels, reasons[:4])
+
+
+@pytest.mark.parametrize("rows", [600, 120_000])
+def test_the_rows_judged_alone_give_the_same_areas_to_the_bit(rows):
+    values, labels, reasons = _market(rows=rows, strength=0.3)
+    chosen = sampled_rows(labels, reasons)
+    assert len(chosen) == min(50_000, (labels != HOLD).sum())
+    assert (np.diff(chosen) > 0).all()
+    alone = single_feature_auc(values[chosen], labels[chosen], reasons[chosen])
+    assert alone.tolist() == single_feature_auc(values, labels, reasons).tolist()
 
 
 def test_a_feature_that_knows_the_outcome_is_named_with_the_remedy():

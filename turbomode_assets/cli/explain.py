@@ -1,0 +1,194 @@
+"""`turbomode explain`: why a stored signal is what it is, in the terminal and as a page."""
+
+import datetime as dt
+from pathlib import Path
+from typing import Any
+
+import click
+import polars as pl
+from rich.console import Console
+
+from turbomode_assets.assets.feature_sets import present_feature_set
+from turbomode_assets.cli.signal_sources import SignalSources
+from turbomode_assets.config.loader import digest_of
+from turbomode_assets.contracts.columns import CLASSES
+from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.ensemble.contributions import feature_contributions, top_contributions
+from turbomode_assets.features import describe_features
+from turbomode_assets.models import Probabilities
+from turbomode_assets.reports.explanation import (
+    ExplainedSignal,
+    explanation_lines,
+    explanation_page,
+)
+from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.signals.explanation import (
+    EQUAL_WITHIN,
+    deciding_rule,
+    explained_classes,
+    largest_difference,
+    places_in_history,
+    probability_table,
+)
+
+SHOWN_FEATURES = 8
+_TIMEFRAME = "1d"
+
+
+@click.command()
+@click.argument("symbol")
+@click.argument("session", type=click.DateTime(formats=["%Y-%m-%d"]))
+@click.option(
+    "--top",
+    type=click.IntRange(min=1),
+    default=SHOWN_FEATURES,
+    show_default=True,
+    help="How many features to show.",
+)
+@click.option(
+    "--html",
+    "page",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=None,
+    help="Also write it as one HTML page into this file.",
+)
+def explain(symbol: str, session: dt.datetime, top: int, page: Path | None) -> None:
+    """Say why SYMBOL's signal of SESSION (YYYY-MM-DD) is what it is."""
+    console = Console()
+    sources = SignalSources.find(SettingsResource(), symbol, session.date())
+    told = explained_signal(sources, top=top)
+    for line in explanation_lines(told, width=console.width):
+        console.print(line, soft_wrap=True)
+    if page is None:
+        return
+    try:
+        page.write_text(explanation_page(told), encoding="utf-8")
+    except OSError as error:
+        raise InputError(
+            f"the page cannot be written: {error}",
+            where=str(page),
+            fix="name a file in a folder that exists and that you may write to",
+        ) from error
+    console.print(f"written: {page}", markup=False, soft_wrap=True, highlight=False)
+
+
+def explained_signal(sources: SignalSources, *, top: int = SHOWN_FEATURES) -> ExplainedSignal:
+    """Recompute everything that explains a stored signal; `top` features for each side.
+
+    Raises:
+        MissingDataError: versions that it was made from are no longer stored.
+        StoreError: files of the model are gone or altered.
+    """
+    row = sources.row
+    # First, for it reads what refuses soonest: files of the model, stored features.
+    table, recomputed = _recomputed(sources)
+    difference = largest_difference(sources.probabilities, recomputed)
+    is_equal = difference <= EQUAL_WITHIN
+    decided, rule = deciding_rule(sources.probabilities, sources.model.config.signals)
+    ledger = sources.ledger
+    verdicts = ledger.filter(pl.col("timeframe") == _TIMEFRAME).select("session", "verdict")
+    return ExplainedSignal(
+        title=f"{row['signal']} {sources.symbol} {sources.session}",
+        vendor=row["vendor"],
+        signal=_signal_facts(sources, rule),
+        origin=_origin_facts(sources),
+        live=sources.live,
+        decisions=sources.decisions,
+        probabilities=table,
+        contributions=_contributions(sources, top),
+        bars=sources.bars.join(
+            verdicts, on="session", how="left", validate="1:1", maintain_order="left"
+        ),
+        ledger=ledger.filter(pl.col("session") == sources.session),
+        check=f"The stack's probabilities {'equal' if is_equal else 'DIFFER from'} the stored "
+        f"ones: largest difference {difference:.1e}, allowed {EQUAL_WITHIN:.0e}.",
+        check_failed=not is_equal,
+        warnings=_warnings(sources, decided),
+    )
+
+
+def _recomputed(sources: SignalSources) -> tuple[pl.DataFrame, Probabilities]:
+    """What each of the nine models says of the stored features, and the stack's own row."""
+    model = sources.model
+    base = model.base_probabilities(sources.matrix)
+    stack = model.calibrator.apply(model.meta_learner.predict_proba(base))[0]
+    return probability_table(list(model.models), base[0], stack), stack
+
+
+def _contributions(sources: SignalSources, top: int) -> pl.DataFrame:
+    model, matrix = sources.model, sources.matrix
+    added = feature_contributions(model.models, matrix)
+    largest = top_contributions(added, matrix.values, model.columns, count=top)
+    sides = explained_classes(sources.row["signal"])
+    shown = pl.concat(largest.filter(pl.col("class") == side) for side in sides)
+    names = shown.get_column("feature").unique(maintain_order=True).to_list()
+    unknown = pl.lit("this version of turbomode_assets has no such feature")
+    formulas = describe_features().select("formula", feature="name")
+    for more in (places_in_history(sources.history, names), formulas):
+        shown = shown.join(more, on="feature", how="left", validate="m:1", maintain_order="left")
+    return shown.with_columns(pl.col("formula").fill_null(unknown))
+
+
+def _signal_facts(sources: SignalSources, rule: str) -> dict[str, str]:
+    row, thresholds = sources.row, sources.model.config.signals
+    facts = {"signal": f"{row['signal']}, sent as the {sources.role() or 'unrecorded model'}'s"}
+    facts |= {f"P({name})": f"{row[f'p_{name.lower()}']:.6f}" for name in CLASSES}
+    facts |= {
+        "thresholds": f"BUY {thresholds.buy_threshold:g}, SELL {thresholds.sell_threshold:g} "
+        "(the configuration stored with the model)",
+        "rule": rule,
+        "regime": sources.regime() or "unknown: too few sessions before",
+        "sector": sources.sector() or "not mapped",
+        "gate override": row["gate_override"] or "none",
+        "outcome": _outcome(sources.label()),
+    }
+    shadow = "; ".join(f"{said['model_version']} said {_said(said)}" for said in sources.shadow())
+    return facts | ({"challenger": shadow} if shadow else {})
+
+
+def _origin_facts(sources: SignalSources) -> dict[str, str]:
+    row, version = sources.row, sources.configuration_version()
+    return {
+        "model": f"{sources.model_version}, trained as of {sources.model.as_of}",
+        "tables": ", ".join(f"{name} v{at}" for name, at in sources.versions.items()),
+        "configuration": f"version {version or 'not recorded'} {row['config_digest']}",
+        "feature set": row["feature_digest"],
+        "data origin": f"vendor={row['vendor']}",
+    }
+
+
+def _outcome(label: dict[str, Any] | None) -> str:
+    if label is None:
+        return "not known yet"
+    return (
+        f"{CLASSES[label['label']]} ({label['exit_reason']}), known on {label['session']}: in at "
+        f"{label['entry_price']:.6g} on {label['entry_session']}, out at "
+        f"{label['exit_price']:.6g} on {label['exit_session']}, return {label['return']:+.2%}"
+    )
+
+
+def _said(row: dict[str, Any]) -> str:
+    each = (f"P({name}) {row[f'p_{name.lower()}']:.6f}" for name in CLASSES)
+    return f"{row['signal']}: {', '.join(each)}"
+
+
+def _warnings(sources: SignalSources, decided: str) -> list[str]:
+    row, config = sources.row, sources.model.config
+    found = []
+    if decided != row["signal"]:
+        found.append(f"The rule gives {decided}, but {row['signal']} is stored.")
+    if sources.model_version not in sources.live.get_column("model_version"):
+        found.append(
+            f"By the log as it is now, {sources.model_version} was neither champion nor challenger "
+            "of this session: it was decided otherwise since."
+        )
+    label = sources.label()
+    if label is not None and label["rule_digest"] != digest_of(config.triple_barrier):
+        found.append("The outcome was labelled by another triple_barrier rule than the model's.")
+    if digest_of(config) != row["config_digest"]:
+        found.append("The model's files hold another configuration than the signal records.")
+    if present_feature_set(config) != row["feature_digest"]:
+        found.append(
+            "The formulas are this program's; the signal was made with another feature set."
+        )
+    return found

@@ -1,0 +1,69 @@
+"""Picture of a backtest: the equity of every session, and how far it fell from its highest."""
+
+from collections.abc import Collection
+
+import numpy as np
+import polars as pl
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from turbomode_assets.contracts.columns import SESSION
+from turbomode_assets.reports.canvas import (
+    ACCENT,
+    FAINT,
+    INK,
+    WARNING,
+    day_numbers,
+    empty_picture,
+    name_axis,
+    span_text,
+    stacked_figure,
+    time_axis,
+    to_png,
+    vendor_mark,
+)
+
+FEW_SESSIONS = 30
+
+
+def backtest_picture(equity: pl.DataFrame, *, vendors: Collection[str]) -> bytes:
+    """Equity in USD above its drawdown in percent.
+
+    `equity` has session, equity (USD) and drawdown (a share), as a backtest gives it.
+    """
+    mark = vendor_mark(pl.DataFrame(), vendors)
+    if equity.is_empty():
+        return empty_picture("backtest", mark)
+    equity = equity.sort(SESSION)
+    sessions = equity.get_column(SESSION).to_list()
+    values, drawdown = (equity.get_column(name).to_numpy() for name in ("equity", "drawdown"))
+    deepest = int(drawdown.argmax())
+    title = (
+        f"backtest {span_text(sessions)}: ${values[-1]:,.0f} at the end, "
+        f"{drawdown[deepest]:.1%} down at worst"
+    )
+    figure, (above, below) = stacked_figure(title, mark)
+    days = day_numbers(sessions)
+    # A line of few sessions would hide which of them it passes through.
+    style = "o-" if len(days) <= FEW_SESSIONS else "-"
+    above.axhline(values[0], color=FAINT, lw=0.8, ls="--")
+    above.plot(days, values, style, color=ACCENT, lw=1.2, ms=3)
+    above.yaxis.set_major_locator(MaxNLocator(5))
+    above.yaxis.set_major_formatter(FuncFormatter(_dollars))
+    name_axis(above, "equity, USD")
+    below.fill_between(days, -100 * drawdown, 0, color=WARNING, alpha=0.35, lw=0)
+    below.plot(days, -100 * drawdown, style, color=WARNING, lw=0.8, ms=2)
+    if drawdown[deepest] > 0:
+        below.plot(days[deepest], -100 * drawdown[deepest], "o", color=INK, ms=4)
+    below.set_ylim(-max(110 * float(np.max(drawdown)), 1.0), 0)
+    below.yaxis.set_major_locator(MaxNLocator(3))
+    name_axis(below, "drawdown, %")
+    time_axis(below, sessions)
+    return to_png(figure)
+
+
+def _dollars(value: float, _position: int) -> str:
+    """Write an amount shortly, with as many digits as a tick needs: 1.25M, 104.5k, 950."""
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:,.4g}{suffix}"
+    return f"{value:,.4g}"
