@@ -25,6 +25,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE
 from turbomode_assets.stores.model_registry import Champion, champion_or_none
+from turbomode_assets.stores.outcomes import known_outcomes
 from turbomode_assets.validation import require_no_leak
 from turbomode_assets.validation.leakage import sampled_rows
 
@@ -152,9 +153,6 @@ def read_training_set(
 
 FORECASTS = ("symbol", "decision_session", "p_sell", "p_hold", "p_buy", "model_version")
 """What a model said of a decision."""
-_NOTHING_SAID = pl.DataFrame(
-    schema=dict.fromkeys(FORECASTS[2:5], pl.Float64()) | {"model_version": pl.String()}
-)
 
 
 def champion_before(memory: ModelMemory, as_of: dt.date) -> Champion | None:
@@ -195,26 +193,14 @@ def known_forecasts(
     Only of `comparable` models, which forecast labels of the present rule; outcomes are the labels
     as they are now.
     """
-    span, key = training_span(as_of, rules), ["symbol", "decision_session"]
-    labels = lake.read("labels", caller=_CALLER, span=span, version=versions["labels"]).rows
-    said = [] if champion is None else [champion]
-    if lake.exists("predictions"):
-        signals = lake.read("predictions", caller=_CALLER, span=span).rows
-        said.append(signals.rename({"session": "decision_session"}).select(FORECASTS))
-    if not said:
-        return labels.head(0).select(*key, "session", "label").hstack(_NOTHING_SAID)
-    return (
-        pl.concat(said)
-        .filter(pl.col("model_version").is_in(list(comparable)))
-        .unique([*key, "model_version"], maintain_order=True)
-        .join(
-            labels.select(*key, "session", "label"),
-            on=key,
-            how="inner",
-            validate="m:1",
-            maintain_order="left",
-        )
+    known = known_outcomes(
+        lake,
+        training_span(as_of, rules),
+        caller=_CALLER,
+        labels_version=versions["labels"],
+        others=champion,
     )
+    return known.filter(pl.col("model_version").is_in(list(comparable)))
 
 
 def _require_rule(rules: pl.DataFrame, digest: str) -> None:

@@ -157,8 +157,9 @@ class TrainingOrchestratorConfig(Section):
     """When a model is due, and the `seed` of everything random in training.
 
     Due: `cadence_sessions` after the last training; after `drift_alarm_sessions` alarms since
-    then; when the symbols with GREEN data changed by more than `coverage_change` of those trained
-    on; or when the champion underperforms.
+    then; when the symbols with GREEN data changed by more than `coverage_change` of those GREEN at
+    the last training; or when the champion does worse than `underperformance` allows. While the
+    last model did not become champion, all but cadence wait half of `cadence_sessions`.
     """
 
     seed: int

@@ -13,9 +13,11 @@ NotNegative = Annotated[float, Field(ge=0)]
 
 
 class TreesConfig(Section):
-    """What all four LightGBM variants read; `feature_fraction` is drawn anew for each tree.
+    """What all four LightGBM variants read: at most `rounds` rounds of one tree for each class.
 
-    A feature's values are cut into at most `bins`.
+    A tree has at most `leaves`, each of at least `minimum_leaf_rows`, with the penalty `l2` on
+    their values; it sees a `feature_fraction` drawn anew. A feature's values are cut into at most
+    `bins`.
     """
 
     rounds: Positive
@@ -27,9 +29,10 @@ class TreesConfig(Section):
 
 
 class LightGbmGbdtConfig(TreesConfig):
-    """Gradient-boosted trees, each grown on a fresh sample of the rows.
+    """Gradient-boosted trees, each grown on a fresh `bagging_fraction` of the rows.
 
-    Boosting ends after `patience_rounds` without a better loss on the rows held out.
+    Each counts by the `learning_rate`. Boosting ends after `patience_rounds` without a better loss
+    on the rows held out.
     """
 
     learning_rate: Fraction
@@ -38,7 +41,11 @@ class LightGbmGbdtConfig(TreesConfig):
 
 
 class LightGbmDartConfig(TreesConfig):
-    """Boosting with dropout: a round drops each earlier tree with `drop_rate`, or skips it."""
+    """Boosting with dropout: a round drops each earlier tree with the probability `drop_rate`.
+
+    With the probability `skip_drop` it drops none. Trees grow on a fresh `bagging_fraction` of the
+    rows and count by the `learning_rate`.
+    """
 
     learning_rate: Fraction
     bagging_fraction: Fraction
@@ -47,9 +54,10 @@ class LightGbmDartConfig(TreesConfig):
 
 
 class LightGbmGossConfig(TreesConfig):
-    """Boosting on the rows with the largest gradients and a sample of the others.
+    """Boosting on the `top_rate` of rows with the largest gradients and `other_rate` of the rows.
 
-    Boosting ends after `patience_rounds` without a better loss on the rows held out.
+    The latter are drawn from the others. Trees count by the `learning_rate`. Boosting ends after
+    `patience_rounds` without a better loss on the rows held out.
     """
 
     learning_rate: Fraction
@@ -73,13 +81,16 @@ class LightGbmGossConfig(TreesConfig):
 
 
 class LightGbmForestConfig(TreesConfig):
-    """Random forest: trees on samples of the rows, averaged; no learning rate."""
+    """Random forest: trees on a `bagging_fraction` of the rows each, averaged; no learning rate."""
 
     bagging_fraction: ProperFraction
 
 
 class TorchConfig(Section):
-    """What all torch models read: the bound of standardised features, in robust deviations."""
+    """What all torch models read: standardised features are cut at `clip_deviations`.
+
+    In robust deviations from the median.
+    """
 
     clip_deviations: Annotated[float, Field(gt=0)]
 
@@ -87,7 +98,8 @@ class TorchConfig(Section):
 class LogisticConfig(TorchConfig):
     """Multinomial logistic regression, solved to its only optimum.
 
-    `l2` is the weight of half the squared coefficients against the mean cross-entropy.
+    `l2` is the weight of half the squared coefficients against the mean cross-entropy; the solver
+    takes at most `iterations` steps.
     """
 
     l2: Annotated[float, Field(gt=0)]
@@ -95,9 +107,11 @@ class LogisticConfig(TorchConfig):
 
 
 class NetworkConfig(TorchConfig):
-    """What the networks trained in batches read; the learning rate falls to 0 as a cosine.
+    """What the networks trained in batches of `batch_rows` read: layers `hidden` units wide.
 
-    Training ends after `patience_epochs` without a better loss on the rows held out.
+    Over at most `epochs` the `learning_rate` falls to 0 as a cosine; `weight_decay` is AdamW's, and
+    `dropout` the share of units left out. Training ends after `patience_epochs` without a better
+    loss on the rows held out.
     """
 
     epochs: Positive
@@ -110,20 +124,23 @@ class NetworkConfig(TorchConfig):
 
 
 class MlpConfig(NetworkConfig):
-    """Multi-layer perceptron of residual blocks over a single session."""
+    """Multi-layer perceptron of residual `blocks` over a single session."""
 
     blocks: Positive
 
 
 class GruConfig(NetworkConfig):
-    """Gated recurrent unit over the last `sequence_sessions` sessions."""
+    """Gated recurrent unit of `layers` over the last `sequence_sessions` sessions."""
 
     layers: Positive
     sequence_sessions: Annotated[int, Field(ge=2, le=252)]
 
 
 class TcnConfig(NetworkConfig):
-    """Causal convolutions over the last sessions; block k looks back in steps of 2^k sessions."""
+    """Causal convolutions over the last `sequence_sessions` sessions.
+
+    Each of the `blocks` sees `kernel_sessions` sessions at once, block k in steps of 2^k sessions.
+    """
 
     blocks: Positive
     kernel_sessions: Annotated[int, Field(ge=2)]

@@ -37,14 +37,23 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class FeatureEngineeringConfig(Section):
-    """Where features are computed, and the symbol that market-relative ones refer to."""
+    """What features refer to, and where they and the networks are computed.
+
+    `benchmark` is the symbol that market-relative features refer to; without one they are missing.
+    `device` `auto` takes CUDA where there is a GPU; `cuda` without one is refused.
+    """
 
     benchmark: str | None
     device: Literal["auto", "cpu", "cuda"]
 
 
 class TripleBarrierConfig(Section):
-    """Barrier widths in units of daily volatility; the vertical barrier in sessions after entry."""
+    """What a decision is held for, from `entry` at the next open or at the decision's close.
+
+    `profit_take` and `stop_loss` are the distances of the barriers from the entry, in units of
+    daily volatility over `volatility_window_sessions`; the vertical barrier stands
+    `horizon_sessions` after the entry session.
+    """
 
     profit_take: Annotated[float, Field(gt=0)]
     stop_loss: Annotated[float, Field(gt=0)]
@@ -56,7 +65,8 @@ class TripleBarrierConfig(Section):
 class DriftConfig(Section):
     """How recent features are compared with the champion's frozen reference, and judged.
 
-    A feature exceeds above `limit_factor` times the largest value of its own reference windows; a
+    Values are counted in `bins` by quantiles of the reference, over `window_sessions` at a time. A
+    feature exceeds above `limit_factor` times the largest value of its own reference windows; a
     session alarms when `alarm_share` of the features do. `warn_psi` and `alert_psi` judge features
     against a reference that does not know its windows.
     """
@@ -78,7 +88,10 @@ class DriftConfig(Section):
 
 
 class SignalsConfig(Section):
-    """A side is signalled when its probability reaches the threshold and leads the other side."""
+    """A side is signalled when its probability reaches its threshold and leads the other side.
+
+    `buy_threshold` is that of BUY, `sell_threshold` that of SELL.
+    """
 
     buy_threshold: Probability
     sell_threshold: Probability

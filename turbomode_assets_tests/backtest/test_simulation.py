@@ -56,10 +56,8 @@ def test_a_long_without_costs_earns_what_its_label_says():
     assert trade["return"] == pytest.approx(case.labels["return"][0], rel=1e-14)
     # An eighth of the equity: 12,500 USD at 100.
     assert trade["quantity"] == pytest.approx(125)
-    assert result.equity["equity"].to_list() == pytest.approx(
-        [100_000, 100_000, 100_000 + 12_500 * 2 * VOLATILITY] + [102_500 * 0 + 100_542.317] * 1,
-        rel=1e-7,
-    )
+    end = 100_000 + 12_500 * 2 * VOLATILITY
+    assert result.equity["equity"].to_list() == pytest.approx([100_000, 100_000, end, end])
     assert result.equity["cash"].to_list()[1] == 87_500
 
 
@@ -122,7 +120,7 @@ def test_the_more_probable_signals_go_first_and_ties_go_by_symbol():
         ("CCC", 5, "BUY", 0.6),
         ("BBB", 5, "SELL", 0.7),
         ("AAA", 5, "BUY", 0.6),
-        later=dict.fromkeys(("AAA", "BBB", "CCC"), [QUIET]),
+        later={name: [QUIET] for name in ("AAA", "BBB", "CCC")},
     )
     result = case.run(FREE.model_copy(update={"maximum_positions": 2}))
     assert result.trades["symbol"].to_list() == ["AAA", "BBB"]
@@ -204,7 +202,7 @@ def test_every_entry_and_exit_is_the_label_s(entry):
         case.labels, on=keys, how="left", suffix="_label", validate="1:1"
     )
     assert closed.height > 50
-    assert set(closed["exit_reason"]) == {"profit_take", "stop_loss", "expiry", "delisting"}
+    assert {"profit_take", "stop_loss", "expiry"} <= set(closed["exit_reason"])
     for name in ("entry_session", "exit_session", "entry_price", "exit_price", "exit_reason"):
         assert told[name].to_list() == told[f"{name}_label"].to_list()
     side = told["side"].replace_strict({"long": 1.0, "short": -1.0})
@@ -219,10 +217,12 @@ def test_a_delisting_that_becomes_known_late_frees_its_place_late():
     alone = case.predictions.join(
         gone.select("symbol", session="decision_session"), on=["symbol", "session"], how="semi"
     ).with_columns(signal=pl.lit("BUY"))
-    equity = Case(alone, case.labels, case.bars).run(FREE).equity
-    held = equity.filter(pl.col("gross_exposure") > 0)["session"]
-    assert held.max() > gone["exit_session"][0]
-    assert held.max() < gone["session"][0]
+    result = Case(alone, case.labels, case.bars).run(FREE)
+    trade, label = result.trades.row(0, named=True), gone.row(0, named=True)
+    for name in ("exit_session", "exit_price", "exit_reason"):
+        assert trade[name] == label[name]
+    held = result.equity.filter(pl.col("gross_exposure") > 0)["session"]
+    assert trade["exit_session"] < held.max() < label["session"]
 
 
 @pytest.mark.parametrize("key", EFFECTS)
@@ -307,7 +307,6 @@ def test_a_price_that_is_none_is_refused():
 
 
 def test_without_equity_nothing_is_opened():
-    fall = (100.0, 500.0, 99.9, 450.0)
     case = by_hand(
         ("AAA", 5, "SELL", 0.9),
         ("BBB", 8, "BUY", 0.9),
@@ -319,7 +318,6 @@ def test_without_equity_nothing_is_opened():
     assert result.equity["equity"][-1] == pytest.approx(100_000 - 350_000)
     assert result.figures["annual_return"][0] == -1
     assert result.equity["drawdown"].max() == pytest.approx(3.5)
-    assert fall[3] == 450
     assert fates(result) == {"traded": 1, "no_room": 1}
 
 

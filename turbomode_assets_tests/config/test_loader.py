@@ -63,7 +63,7 @@ def test_no_value_lives_in_the_code(name):
 
 def test_a_section_is_frozen():
     with pytest.raises(ValidationError, match="frozen"):
-        load_training_config(CONFIGS).drift.bins = 7
+        load_training_config(CONFIGS).drift_detection.bins = 7
 
 
 def test_an_unknown_key_is_named_with_its_value(tmp_path):
@@ -275,5 +275,5 @@ def test_the_digest_is_of_the_rules_and_not_of_the_text(tmp_path):
 
 
 def test_any_change_of_a_rule_changes_the_digest(tmp_path):
-    folder = changed(tmp_path, TRAINING_FILE, lambda c: c["ensemble"].update(seed=8))
+    folder = changed(tmp_path, TRAINING_FILE, lambda c: c["training_orchestrator"].update(seed=8))
     assert digest_of(load_training_config(folder)) != digest_of(load_training_config(CONFIGS))

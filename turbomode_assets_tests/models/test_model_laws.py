@@ -160,11 +160,11 @@ def test_training_looks_at_no_row_outside_its_own(name, tmp_path):
 
 
 CHANGED = {
-    "rounds": 12,
+    "rounds": 40,
     "bins": 4,
     "leaves": 3,
     "minimum_leaf_rows": 120,
-    "feature_fraction": 0.3,
+    "feature_fraction": 0.4,
     "bagging_fraction": 0.3,
     "learning_rate": 0.07,
     "patience_rounds": 1,
@@ -180,11 +180,11 @@ CHANGED = {
     "batch_rows": 64,
     "weight_decay": 0.5,
     "hidden": 8,
-    "dropout": 0.5,
-    "blocks": 3,
+    "dropout": 0.4,
+    "blocks": 4,
     "layers": 2,
     "sequence_sessions": 2,
-    "kernel_sessions": 3,
+    "kernel_sessions": 4,
 }
 EFFECTS: dict[str, object] = {
     f"ensemble_config.models.{name}.{key}": CHANGED[key]

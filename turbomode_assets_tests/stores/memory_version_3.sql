@@ -1,3 +1,5 @@
+-- Model memory as version 3 of its schema wrote it.
+
 CREATE TABLE memory_schema (version INTEGER, tenant VARCHAR);
 INSERT INTO memory_schema VALUES (3, 'alpha');
 
@@ -14,8 +16,8 @@ CREATE TABLE active_signals (
     store_versions VARCHAR NOT NULL,
     vendor VARCHAR NOT NULL,
     gate_override VARCHAR,
-    role VARCHAR
-    , PRIMARY KEY (symbol)
+    role VARCHAR,
+    PRIMARY KEY (symbol)
 );
 
 CREATE TABLE signal_history (
@@ -31,8 +33,8 @@ CREATE TABLE signal_history (
     store_versions VARCHAR NOT NULL,
     vendor VARCHAR NOT NULL,
     gate_override VARCHAR,
-    role VARCHAR
-    , PRIMARY KEY (session, symbol, model_version)
+    role VARCHAR,
+    PRIMARY KEY (session, symbol, model_version)
 );
 
 CREATE TABLE trades (

@@ -219,8 +219,8 @@ def test_drift_and_verdicts_of_a_span_are_replaced_as_a_whole(memory):
 def test_drift_without_a_verdict_takes_the_old_one_away_and_a_bad_verdict_leaves_both(memory):
     span, drift = SessionSpan(THURSDAY, THURSDAY), pl.DataFrame([DRIFT])
     record_drift(memory, drift, span, verdicts=pl.DataFrame([VERDICT]))
+    bad = pl.DataFrame([VERDICT | {"verdict": "fine"}])
     with pytest.raises(duckdb.ConstraintException, match="verdict"):
-        bad = pl.DataFrame([VERDICT | {"verdict": "fine"}])
         record_drift(memory, drift.with_columns(psi=0.9), span, verdicts=bad)
     assert memory.query("SELECT psi FROM drift_monitoring").item() == 0.05
     assert memory.query("SELECT count(*) FROM drift_verdicts").item() == 1
@@ -322,7 +322,6 @@ def test_no_outcome_is_without_its_signal(memory):
     ],
 )
 def test_an_outcome_is_of_a_position_and_of_three_kinds(memory, changes):
-    record_signals(memory, predictions(FRIDAY, "BUY"), closes(FRIDAY), SECTORS)
     signal = changes.get("signal", "BUY")
     record_signals(memory, predictions(FRIDAY, signal), closes(FRIDAY), SECTORS)
     with pytest.raises(duckdb.ConstraintException):
