@@ -215,7 +215,7 @@ def test_reproduce_refuses_recorded_inputs_that_give_rows_other_weights(trained)
         "decision_session",
         known_session=pl.col("session"),
         model_version=pl.lit("another"),
-        predicted=pl.lit(0, dtype=pl.Int8),
+        predicted=((pl.col("label") + 1) % 3).cast(pl.Int8),
         label=pl.col("label"),
         confidence=pl.lit(0.9),
     )

@@ -16,11 +16,11 @@ from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.resources.stores import LakeResource, MasterReaderResource, MemoryResource
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.signals import close_signals, name_unsettled, outcome_figures
+from turbomode_assets.signals import close_signals, fully_known, name_unsettled, outcome_figures
 from turbomode_assets.stores import Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.signal_book import (
     label_rules,
-    outcomes_known,
+    outcomes_of,
     record_outcomes,
     signals_said,
     unsettled_signals,
@@ -29,9 +29,10 @@ from turbomode_assets.stores.signal_book import (
 LONGEST_WAIT = LONGEST_HORIZON + 1
 """Sessions from a signal to its vertical barrier, at most."""
 FIGURES_SESSIONS = 252
-"""Sessions in which an outcome became known that figures count."""
+"""Sessions up to a run's last one whose signals its figures count, as far as they are due."""
 LONGEST_REGIME_WINDOW = 252
 SHOWN_ROWS = 40
+_NOT_SHOWN = ("model_version", "role", "label", "entry_session", "entry_price", "exit_price")
 _CALLER = "outcomes"
 
 
@@ -48,7 +49,7 @@ _CALLER = "outcomes"
         dg.AssetDep(
             "bars",
             partition_mapping=trailing_sessions(
-                FIGURES_SESSIONS + LONGEST_WAIT + LONGEST_REGIME_HISTORY + LONGEST_REGIME_WINDOW
+                FIGURES_SESSIONS + LONGEST_REGIME_HISTORY + LONGEST_REGIME_WINDOW
             ),
         ),
         "splits",
@@ -72,9 +73,11 @@ def outcomes(
     )
     record_outcomes(book, closed, _judged(rules.rows, book))
     unsettled = _unsettled(book, lake, span)
-    recent = outcomes_known(book, SessionSpan(span.last, span.last).trailing(FIGURES_SESSIONS - 1))
+    recent = outcomes_of(book, SessionSpan(span.last, span.last).trailing(FIGURES_SESSIONS - 1))
+    recent = fully_known(recent, as_of=span.last)
     figures = _figure_metadata(recent, _regimes(recent, lake, master.open(), settings))
-    facts = table_metadata(closed, span, reads=(rules, labels), unsettled=unsettled.height)
+    shown = closed.drop(_NOT_SHOWN)
+    facts = table_metadata(shown, span, reads=(rules, labels), unsettled=unsettled.height)
     return dg.MaterializeResult(metadata=facts | _unsettled_metadata(unsettled) | figures)
 
 

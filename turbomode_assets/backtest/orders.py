@@ -1,41 +1,37 @@
 """Orders: each signal with its entry and, where its label is known, its exit. No money here."""
 
-import datetime as dt
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from turbomode_assets.backtest.market import (
+    BUY,
+    SELL,
+    WHERE,
+    Floats,
+    Integers,
+    Market,
+    places_of,
+    require_columns,
+    session_places,
+)
 from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.columns import (
-    CLASSES,
     CLOSE,
     DECISION_SESSION,
     HIGH,
     LOW,
     OPEN,
-    PRICES,
     SESSION,
     SYMBOL,
 )
 from turbomode_assets.contracts.errors import ContractError, MissingDataError, first_few
 from turbomode_assets.contracts.table import describe_rows
-from turbomode_assets.sessions import (
-    offset_session,
-    session_index,
-    session_indices,
-    sessions_between,
-)
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 NEVER = np.iinfo(np.int64).max // 2
 """The place of a session that has not come."""
-_WHERE = "backtest"
-_SELL, _, _BUY = CLASSES
 _EXPIRY = "expiry"
 _TOLERANCE = 1e-6
 _READ_LABELS = (
@@ -48,22 +44,6 @@ _READ_LABELS = (
     "entry_price",
     "exit_price",
 )
-
-
-@dataclass(frozen=True)
-class Market:
-    """Prices [sessions, symbols], NaN where there is no bar, and what the axes mean."""
-
-    symbols: pl.Enum
-    sessions: list[dt.date]
-    start: int
-    """Place of the first session with a prediction; those before it are only looked back to."""
-    prices: dict[str, Floats]
-
-    @property
-    def close(self) -> Floats:
-        """Closes [sessions, symbols]."""
-        return self.prices[CLOSE]
 
 
 @dataclass(frozen=True)
@@ -87,45 +67,6 @@ class Orders:
     model_version: pl.Series
 
 
-def lay_out_market(
-    predictions: pl.DataFrame, bars: pl.DataFrame, *, lookback_sessions: int
-) -> Market:
-    """Lay out the bars of the signalled symbols from before the first prediction to the last bar.
-
-    Raises:
-        MissingDataError: there is no prediction, or no bar from the first one on.
-        ContractError: columns are missing, a key is doubled, or a price is none.
-    """
-    _require_columns(predictions, (SYMBOL, SESSION, "signal", "p_sell", "p_buy"), "predictions")
-    _require_columns(bars, (SYMBOL, SESSION, *PRICES), "bars")
-    first, last = _session_at(predictions, "min"), _session_at(bars, "max")
-    if last < first:
-        raise MissingDataError(
-            f"the last bar is of {last}, the first prediction of {first}",
-            where=_WHERE,
-            fix="give the bars from the first prediction on",
-        )
-    back = min(lookback_sessions, session_index(first))
-    sessions = sessions_between(offset_session(first, -back), last)
-    signalled = predictions.filter(pl.col("signal").is_in([_SELL, _BUY]))
-    symbols = pl.Enum(signalled.get_column(SYMBOL).unique().sort())
-    kept = bars.filter(pl.col(SESSION) >= sessions[0])
-    at_session, at_symbol, kept = _places(kept, SESSION, symbols, sessions, "bars")
-    prices = {}
-    for name in PRICES:
-        values = np.full((len(sessions), len(symbols.categories)), np.nan)
-        values[at_session, at_symbol] = kept.get_column(name).cast(pl.Float64).to_numpy()
-        prices[name] = values
-    if any((values <= 0).any() or np.isinf(values).any() for values in prices.values()):
-        wrong = ~pl.all_horizontal(pl.col(PRICES).is_between(0, float("inf"), closed="none"))
-        raise ContractError(
-            f"prices that are none: {describe_rows(kept.filter(wrong), [SYMBOL, SESSION])}",
-            where=f"bars given to {_WHERE}",
-            fix="give finite prices above 0",
-        )
-    return Market(symbols, sessions, back, prices)
-
-
 def place_orders(
     predictions: pl.DataFrame, labels: pl.DataFrame, market: Market, rule: TripleBarrierConfig
 ) -> tuple[Orders, dict[str, int]]:
@@ -139,10 +80,10 @@ def place_orders(
         ContractError: columns are missing, a key is doubled, or labels do not fit the bars.
         MissingDataError: a signal past its vertical barrier has no label.
     """
-    _require_columns(labels, _READ_LABELS, "labels")
-    wanted = predictions.filter(pl.col("signal").is_in([_SELL, _BUY]))
+    require_columns(labels, _READ_LABELS, "labels")
+    wanted = predictions.filter(pl.col("signal").is_in([SELL, BUY]))
     due = wanted.filter(pl.col(SESSION) <= market.sessions[-1])
-    signal, symbol, due = _places(due, SESSION, market.symbols, market.sessions, "predictions")
+    signal, symbol, due = places_of(due, SESSION, market.symbols, market.sessions, "predictions")
     lag = 1 if rule.entry == "next_open" else 0
     entry = signal + lag
     column = market.prices[OPEN if lag else CLOSE]
@@ -153,20 +94,18 @@ def place_orders(
     row, known = _match(labels, market, signal, symbol)
     settle, exits, exit_price, reason = _exits(known, row, entry, price, symbol, market)
     is_open = row < 0
-    no_bar = is_open & has_come & np.isnan(price)
-    no_width = is_open & has_come & ~no_bar
-    no_width[no_width] = ~_has_volatility(market, signal[no_width], symbol[no_width], rule)
-    tradeable = has_come & ~no_bar & ~no_width
+    tradeable, left_out = _sort_out(market, rule, signal, symbol, price, has_come & is_open)
+    tradeable &= has_come
     expiry = entry + rule.horizon_sessions
     overdue = np.flatnonzero(is_open & tradeable & (expiry < len(market.sessions)))
     if len(overdue):
-        _expire_unpriced(market, overdue, entry, expiry, symbol, lag=lag)
+        _require_no_label_is_due(market, overdue, entry, expiry, symbol, lag=lag)
         # Entered at the last close there is: the vertical barrier ends it at that price.
         settle[overdue], exits[overdue] = expiry[overdue], entry[overdue]
         exit_price[overdue] = price[overdue]
         reason = reason.scatter(overdue, _EXPIRY)
 
-    is_buy = (due.get_column("signal") == _BUY).to_numpy()
+    is_buy = (due.get_column("signal") == BUY).to_numpy()
     p_buy, p_sell = (
         due.get_column(name).cast(pl.Float64).to_numpy() for name in ("p_buy", "p_sell")
     )
@@ -186,12 +125,24 @@ def place_orders(
         reason=reason.gather(order),
         model_version=_versions(due).gather(order),
     )
-    left_out = {
-        "pending": wanted.height - due.height + int((~has_come).sum()),
-        "no_entry_bar": int(no_bar.sum()),
-        "no_volatility": int(no_width.sum()),
-    }
+    left_out["pending"] = wanted.height - due.height + int((~has_come).sum())
     return orders, left_out
+
+
+def _sort_out(
+    market: Market,
+    rule: TripleBarrierConfig,
+    signal: Integers,
+    symbol: Integers,
+    price: Floats,
+    unlabelled: NDArray[np.bool_],
+) -> tuple[NDArray[np.bool_], dict[str, int]]:
+    """Tell which signals have a price and barriers, as every labelled one has; count the others."""
+    no_bar = unlabelled & np.isnan(price)
+    no_width = unlabelled & ~no_bar
+    no_width[no_width] = ~_has_volatility(market, signal[no_width], symbol[no_width], rule)
+    counts = {"no_entry_bar": int(no_bar.sum()), "no_volatility": int(no_width.sum())}
+    return ~no_bar & ~no_width, counts
 
 
 def _match(
@@ -202,7 +153,7 @@ def _match(
     known = labels.select(_READ_LABELS).filter(
         pl.col(SESSION) <= last, pl.col(DECISION_SESSION) >= first
     )
-    decision, of_symbol, known = _places(
+    decision, of_symbol, known = places_of(
         known, DECISION_SESSION, market.symbols, market.sessions, "labels"
     )
     rows = np.full(market.close.shape, -1, dtype=np.int64)
@@ -226,26 +177,26 @@ def _exits(
     reason = pl.Series("exit_reason", [None], dtype=pl.String).new_from_index(0, len(row))
     if not len(has):
         return settle, exits, exit_price, reason
-    first = session_index(market.sessions[0])
     entered, left, told = (
-        session_indices(found.get_column(name)).to_numpy() - first
+        session_places(found.get_column(name), market.sessions)
         for name in ("entry_session", "exit_session", SESSION)
     )
     before, after = (found.get_column(name).to_numpy() for name in ("entry_price", "exit_price"))
     # Later events multiply a symbol's forward-adjusted prices by a constant: the bars' basis rules.
     exit_price[has] = after * (price[has] / before)
     settle[has], exits[has] = told, left
-    low, high = (market.prices[name][left, symbol[has]] for name in (LOW, HIGH))
-    inside = (exit_price[has] >= low * (1 - _TOLERANCE)) & (
+    within = np.clip(left, 0, len(market.sessions) - 1)
+    low, high = (market.prices[name][within, symbol[has]] for name in (LOW, HIGH))
+    reached = (exit_price[has] >= low * (1 - _TOLERANCE)) & (
         exit_price[has] <= high * (1 + _TOLERANCE)
     )
-    fits = inside & (entered == entry[has])
+    fits = reached & (left == within) & (entered == entry[has])
     if not fits.all():
         strangers = found.filter(pl.Series(~fits))
         raise ContractError(
             f"labels whose entry or exit is not in the bars: "
             f"{describe_rows(strangers, [SYMBOL, DECISION_SESSION])}",
-            where=_WHERE,
+            where=WHERE,
             fix="give the forward-adjusted bars that the labels were made from, and their rule",
         )
     return settle, exits, exit_price, reason.scatter(has, found.get_column("exit_reason"))
@@ -264,7 +215,7 @@ def _has_volatility(
     return result
 
 
-def _expire_unpriced(
+def _require_no_label_is_due(
     market: Market,
     overdue: Integers,
     entry: Integers,
@@ -290,64 +241,12 @@ def _expire_unpriced(
         ]
         raise MissingDataError(
             f"signals without the label that is due: {first_few(named)}",
-            where=f"labels given to {_WHERE}",
+            where=f"labels given to {WHERE}",
             fix="materialize labels up to the last bar, with the rule that is given here",
         )
-
-
-def _places(
-    frame: pl.DataFrame,
-    session_column: str,
-    symbols: pl.Enum,
-    sessions: Sequence[dt.date],
-    what: str,
-) -> tuple[Integers, Integers, pl.DataFrame]:
-    """Places in the market of the rows in its symbols, and those rows.
-
-    Raises:
-        ContractError: a symbol and session stand twice.
-        InputError: a day is missing or no session.
-    """
-    codes = frame.get_column(SYMBOL).cast(symbols, strict=False)
-    if codes.null_count():
-        frame, codes = frame.filter(codes.is_not_null()), codes.drop_nulls()
-    at_symbol = codes.to_physical().to_numpy().astype(np.int64)
-    index = session_indices(frame.get_column(session_column)).to_numpy()
-    at_session = index - session_index(sessions[0])
-    cells = at_session * len(symbols.categories) + at_symbol
-    counts = np.bincount(cells) if len(cells) else np.zeros(1, dtype=np.int64)
-    if counts.max() > 1:
-        doubled = frame.filter(pl.Series(counts[cells] > 1))
-        raise ContractError(
-            f"doubled rows: {describe_rows(doubled, [SYMBOL, session_column])}",
-            where=f"{what} given to {_WHERE}",
-            fix="give one row for each symbol and session",
-        )
-    return at_session, at_symbol, frame
 
 
 def _versions(predictions: pl.DataFrame) -> pl.Series:
     if "model_version" in predictions.columns:
         return predictions.get_column("model_version")
     return pl.Series("model_version", [None] * predictions.height, dtype=pl.String)
-
-
-def _session_at(frame: pl.DataFrame, end: str) -> dt.date:
-    days = frame.get_column(SESSION)
-    found = days.min() if end == "min" else days.max()
-    assert isinstance(found, dt.date)
-    return found
-
-
-def _require_columns(frame: pl.DataFrame, names: Sequence[str], what: str) -> None:
-    absent = [name for name in names if name not in frame.columns]
-    if absent:
-        raise ContractError(
-            f"missing columns: {first_few(absent)}",
-            where=f"{what} given to {_WHERE}",
-            fix=f"give {what} with {', '.join(names)}",
-        )
-    if frame.is_empty() and what != "labels":
-        raise MissingDataError(
-            f"there are no {what}", where=_WHERE, fix=f"materialize {what} for the span first"
-        )

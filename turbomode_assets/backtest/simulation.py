@@ -8,15 +8,8 @@ from numpy.typing import NDArray
 
 from turbomode_assets.backtest.costs import executed_price, transaction_cost
 from turbomode_assets.backtest.figures import measure, with_drawdown
-from turbomode_assets.backtest.orders import (
-    NEVER,
-    Floats,
-    Integers,
-    Market,
-    Orders,
-    lay_out_market,
-    place_orders,
-)
+from turbomode_assets.backtest.market import Floats, Integers, Market, lay_out_market
+from turbomode_assets.backtest.orders import NEVER, Orders, place_orders
 from turbomode_assets.config.backtest import BacktestConfig
 from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
@@ -187,7 +180,7 @@ class _Account:
         self._cost[chosen] += costs
         self._cash -= float(amounts.sum()) + float(costs.sum())
         self._turnover += float(np.abs(amounts).sum())
-        self.slippage_usd += float((signed * (executed - quoted)[chosen]).sum())
+        self.slippage_usd += float((signed * (executed[chosen] - quoted[chosen])).sum())
 
     def _held_values(self) -> Floats:
         """Signed values of the open positions at their last closes."""

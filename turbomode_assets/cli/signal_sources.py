@@ -213,7 +213,7 @@ class SignalSources:
         return sector
 
     def label(self) -> dict[str, Any] | None:
-        """What came true, from the present labels, and the digest of their rule; None: not known."""
+        """What came true, and the digest of its rule, by the present labels; None: not known."""
         known = self.lake.stored_span("labels")
         if known is None or known.last < self.session:
             return None

@@ -1,5 +1,6 @@
 """Pictures (PNG bytes), small Markdown tables and lines of a terminal, for people to read."""
 
+from turbomode_assets.reports.backtest import backtest_picture
 from turbomode_assets.reports.completeness import coverage_heatmap
 from turbomode_assets.reports.ledger_counts import age_of_data, reason_counts
 from turbomode_assets.reports.ledger_pictures import age_picture, reason_breakdown
@@ -24,6 +25,7 @@ __all__ = [
     "ablation_picture",
     "age_of_data",
     "age_picture",
+    "backtest_picture",
     "calibration_picture",
     "close_and_volume_picture",
     "confusion_picture",

@@ -15,7 +15,6 @@ from turbomode_assets.reports.canvas import (
     day_numbers,
     empty_picture,
     name_axis,
-    span_text,
     stacked_figure,
     time_axis,
     to_png,
@@ -37,10 +36,7 @@ def backtest_picture(equity: pl.DataFrame, *, vendors: Collection[str]) -> bytes
     sessions = equity.get_column(SESSION).to_list()
     values, drawdown = (equity.get_column(name).to_numpy() for name in ("equity", "drawdown"))
     deepest = int(drawdown.argmax())
-    title = (
-        f"backtest {span_text(sessions)}: ${values[-1]:,.0f} at the end, "
-        f"{drawdown[deepest]:.1%} down at worst"
-    )
+    title = f"backtest: ${values[-1]:,.0f} at the end, {drawdown[deepest]:.1%} down at worst"
     figure, (above, below) = stacked_figure(title, mark)
     days = day_numbers(sessions)
     # A line of few sessions would hide which of them it passes through.

@@ -37,11 +37,13 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#22303c;max-width:52rem;margin:1.5rem auto;
 padding:0 1rem}h1{font-size:1.3rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}
 div{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
-th,td{padding:.2rem .9rem .2rem 0;text-align:left;vertical-align:top;overflow-wrap:anywhere}
+th,td{padding:.2rem .9rem .2rem 0;text-align:left;vertical-align:top}
+td:first-child{white-space:nowrap}td:last-child{overflow-wrap:anywhere}
 th{color:#5a6873;font-weight:600;border-bottom:1px solid #b4bec8}
 .n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.f td{color:#5a6873;font-size:.85rem;padding-top:0}p{margin:.3rem 0}
-.w{color:#c8443c;font-weight:600}img{max-width:100%;height:auto}
+.f td:first-child{color:#5a6873;font-size:.85rem;padding-top:0;white-space:normal;max-width:0}
+p{margin:.3rem 0}.w{color:#c8443c;font-weight:600}img{max-width:100%;min-width:34rem;height:auto;
+margin-top:.8rem}@media(max-width:30rem){body{font-size:13px}th,td{padding-right:.5rem}}
 """
 
 
@@ -102,7 +104,7 @@ def explanation_page(told: ExplainedSignal) -> str:
     encoded = base64.b64encode(picture).decode()
     sides = ", ".join(told.contributions.get_column("class").unique(maintain_order=True))
     described = f"Contributions to {sides or 'the signal'}; the numbers stand in the tables"
-    image = f'<p><img alt="{html.escape(described)}" src="data:image/png;base64,{encoded}"></p>'
+    image = f'<div><img alt="{html.escape(described)}" src="data:image/png;base64,{encoded}"></div>'
     title, vendor = html.escape(told.title), html.escape(f"vendor={told.vendor}")
     marked = ' class="w"' if SIMULATED in told.vendor else ""
     first, *others = (block_html(block) for block in explanation_blocks(told))
@@ -179,13 +181,13 @@ def _contribution_block(contributions: pl.DataFrame, side: str) -> Block:
     return Block(
         f"What moved {side} most",
         rows,
-        ("feature", "value", "percentile of sessions", "adds"),
+        ("feature", "value", "percentile", "adds"),
         numeric=(1, 2, 3),
         notes=notes,
         remarks=(
             f"adds: mean SHAP contribution to the log-odds of {side} over the models that have "
             "exact ones (the four LightGBM models and the logistic regression). Percentile: among "
-            "this symbol's stored sessions up to then.",
+            "this symbol's stored sessions up to then that have a value.",
         ),
     )
 

@@ -43,7 +43,7 @@ def training_state(
         last_trained=last[0] if last else None,
         last_refused=_was_refused(memory, last[1]) if last else False,
         champion_as_of=champion.as_of_session if champion else None,
-        drift_alarms=_drift_alarms(memory, champion, rules, session) if champion else (),
+        drift_alarms=_drift_alarms(memory, champion, session) if champion else (),
         green_at_training=_symbols_green(settings, last[0]) if last else None,
         green_now=_symbols_green(settings, session),
         outcomes=_outcomes(settings, memory, champion, rules, session),
@@ -68,18 +68,15 @@ def _was_refused(memory: ModelMemory, model_version: str) -> bool:
     return rows.get_column("decision").to_list() == ["refused"]
 
 
-def _drift_alarms(
-    memory: ModelMemory, champion: Champion, rules: TrainingConfig, session: dt.date
-) -> tuple[dt.date, ...]:
+def _drift_alarms(memory: ModelMemory, champion: Champion, session: dt.date) -> tuple[dt.date, ...]:
     """Sessions on which enough features were beyond the champion's limits to alarm.
 
     What was measured against an earlier champion's reference says nothing of this one.
     """
     rows = memory.query(
-        "SELECT session FROM drift_monitoring WHERE session <= ? AND model_version = ?"
-        " GROUP BY session"
-        " HAVING avg(CASE WHEN verdict = 'alert' THEN 1.0 ELSE 0.0 END) >= ? ORDER BY session",
-        [session, champion.model_version, rules.drift_detection.alarm_share],
+        "SELECT session FROM drift_verdicts"
+        " WHERE session <= ? AND model_version = ? AND retrain ORDER BY session",
+        [session, champion.model_version],
     )
     return tuple(rows.get_column("session"))
 

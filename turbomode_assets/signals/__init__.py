@@ -1,7 +1,12 @@
 """From probabilities to signals, and what became of them."""
 
 from turbomode_assets.signals.decision import decide
-from turbomode_assets.signals.outcomes import close_signals, name_unsettled, outcome_figures
+from turbomode_assets.signals.outcomes import (
+    close_signals,
+    fully_known,
+    name_unsettled,
+    outcome_figures,
+)
 from turbomode_assets.signals.predictions import make_predictions
 from turbomode_assets.signals.release import Release, release_signals
 
@@ -9,6 +14,7 @@ __all__ = [
     "Release",
     "close_signals",
     "decide",
+    "fully_known",
     "make_predictions",
     "name_unsettled",
     "outcome_figures",

@@ -156,10 +156,21 @@ def _reason(
     return LABEL_ABSENT if found == {rule} else RULE_OTHER
 
 
+def fully_known(outcomes: pl.DataFrame, *, as_of: dt.date) -> pl.DataFrame:
+    """Keep outcomes of signals that were due by a session, by `label_sessions` as `name_unsettled`.
+
+    Among younger signals those that ended already are a selected sample with hardly any that
+    expires: figures of it would flatter.
+    """
+    due_at = session_indices(outcomes[SESSION]) + outcomes["label_sessions"]
+    return outcomes.filter(due_at <= session_index(as_of))
+
+
 def outcome_figures(outcomes: pl.DataFrame, regimes: pl.DataFrame | None = None) -> pl.DataFrame:
     """Sum up outcomes: FIGURES_SCHEMA, one row for each group that has any.
 
-    `outcomes` has the columns of OUTCOME_SCHEMA, and p_sell, p_hold, p_buy. Groups, under `by`:
+    `outcomes` has the columns of OUTCOME_SCHEMA, and p_sell, p_hold, p_buy; take `fully_known`
+    ones. Groups, under `by`:
     all positions; side (HOLD too); confidence, in tenths of the signalled side's probability
     (lower edge included, the last tenth's upper one too), and hold confidence, the same of HOLD;
     and with `regimes` (session, regime) the regime of the signal's session.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import polars as pl
 from deltalake import DeltaTable
+from deltalake.exceptions import DeltaError
 
 from turbomode_assets.contracts.errors import InputError, MissingDataError, first_few
 from turbomode_assets.contracts.ordering import sort_rows
@@ -86,13 +87,13 @@ class TableReader:
         """Read rows of a table at its present (or the given) version, in the contract's order.
 
         Raises:
-            MissingDataError: the table was never written.
+            MissingDataError: the table was never written, or this version of it is gone.
         """
         started = time.perf_counter()
         contract = self.contract(table)
         delta = open_table(self.uri(table), contract, self._owner)
         if version is not None:
-            delta.load_as_version(version)
+            self._go_back(delta, table, version)
         wanted = {"symbol": symbols, "timeframe": timeframes}
         values = tuple((name, tuple(each)) for name, each in wanted.items() if each is not None)
         rows = scan_table(delta, contract, Scope(span, values), _known(columns, contract)).collect()
@@ -107,6 +108,16 @@ class TableReader:
             time.perf_counter() - started,
         )
         return Pinned(table, delta.version(), rows)
+
+    def _go_back(self, delta: DeltaTable, table: str, version: int) -> None:
+        try:
+            delta.load_as_version(version)
+        except DeltaError as error:
+            raise MissingDataError(
+                f"version {version} of {table} cannot be read: {error}",
+                where=self.uri(table),
+                fix="versions last until maintenance removes them; restore a backup that has it",
+            ) from error
 
     def read_complete(
         self,
@@ -237,7 +248,7 @@ class TableReader:
             if name in versions if versions is not None else self.exists(name):
                 delta = open_table(self.uri(name), contract, self._owner)
                 if versions is not None:
-                    delta.load_as_version(versions[name])
+                    self._go_back(delta, name, versions[name])
                 connection.register(name, delta.to_pyarrow_dataset())
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")

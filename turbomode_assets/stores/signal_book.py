@@ -179,14 +179,15 @@ def record_outcomes(memory: ModelMemory, outcomes: pl.DataFrame, judged: pl.Data
         connection.unregister("judged")
 
 
-def outcomes_known(memory: ModelMemory, span: SessionSpan) -> pl.DataFrame:
-    """Outcomes that became known in a span, with the probabilities of their signals."""
-    return memory.query(
+def outcomes_of(memory: ModelMemory, span: SessionSpan) -> pl.DataFrame:
+    """Outcomes of a span's signals, with their probabilities and the label rule of their model."""
+    ended = memory.query(
         f"SELECT o.*, {_PROBABILITIES} FROM signal_outcomes AS o"
         " JOIN signal_history USING (session, symbol, model_version)"
-        " WHERE known_session BETWEEN ? AND ? ORDER BY session, symbol, model_version",
+        " WHERE session BETWEEN ? AND ? ORDER BY session, symbol, model_version",
         [span.first, span.last],
     )
+    return ended.join(label_rules(memory), on="model_version", how="left", validate="m:1")
 
 
 def record_drift(

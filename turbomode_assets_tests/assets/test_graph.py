@@ -14,7 +14,7 @@ from turbomode_assets.stores import Lake, MasterReader, ModelMemory
 from turbomode_assets_tests.builders import run_assets, small_settings
 from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
 
-NIGHTLY = [*INGESTION, *DERIVED, "drift_metrics", "signals"]
+NIGHTLY = [*INGESTION, *DERIVED, "drift_metrics", "signals", "outcomes"]
 TABLES = (
     "bars",
     "repairs",
@@ -74,6 +74,7 @@ def test_training_leaves_one_row_for_its_run_and_one_for_its_model(market):
         "splits",
         "dividends",
         "sector_mappings",
+        "symbol_metadata",
     }
     assert TrainingConfig.model_validate_json(run["configuration"]) == market.training()
     assert model["vendor"] == "simulated"
@@ -332,6 +333,7 @@ def test_every_table_records_the_versions_it_was_made_from(market):
         "splits",
         "dividends",
         "sector_mappings",
+        "symbol_metadata",
     }
     assert materialized["features"]["device"].value == "cpu"
     assert materialized["bars"]["vendor"].value == "simulated"

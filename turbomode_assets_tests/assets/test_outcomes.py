@@ -10,7 +10,8 @@ from turbomode_assets.stores.model_registry import champion_at
 from turbomode_assets_tests.builders import run_assets, small_settings
 from turbomode_assets_tests.conftest import AS_OF, NIGHT
 
-SPAN = SessionSpan(offset_session(AS_OF, -3), AS_OF)
+SPAN = SessionSpan(offset_session(AS_OF, -16), offset_session(AS_OF, -15))
+"""All that is signalled before its end is due by AS_OF."""
 SIDES = {"SELL": -1, "HOLD": None, "BUY": 1}
 
 
@@ -80,11 +81,15 @@ def test_a_range_and_its_nights_settle_the_same_signals_as_the_labels_say(market
     for name in ("label", "exit_reason", "exit_session", "exit_price"):
         assert joined[name].equals(joined[f"{name}_right"]), name
     assert joined["known_session"].equals(joined["session_right"])
-    for by in ("all", "side", "confidence", "hold_confidence", "regime"):
-        assert f"figures_by_{by}" in told
-    assert not [name for name in told if name.startswith("challenger")]
     settle(market, SPAN)
     assert outcomes_in(market).equals(ranged)
+    figures = settle(market, SessionSpan(AS_OF, AS_OF))
+    assert outcomes_in(market).equals(ranged)
+    for by in ("all", "side", "confidence", "hold_confidence", "regime"):
+        assert f"figures_by_{by}" in figures
+    positions = ranged.filter(pl.col("signal") != "HOLD").height
+    assert f"| positions | {positions} |" in figures["figures_by_all"]
+    assert not [name for name in figures if name.startswith("challenger")]
     with memory_of(market).transaction() as connection:
         connection.execute("DELETE FROM signal_outcomes")
     for session in SPAN.sessions:
@@ -125,15 +130,14 @@ def test_every_old_signal_has_an_outcome_or_is_named_with_the_reason(market):
 
 
 def test_a_signal_of_a_night_that_was_left_out_is_named_until_that_night_is_settled(market):
-    left_out = labels_known(market, SessionSpan(SPAN.first, SPAN.first)).filter(
-        pl.col("exit_reason") == "expiry"
-    )
+    night = offset_session(AS_OF, -15)
+    left_out = labels_known(market, SessionSpan(night, night))
     assert left_out.height
     signal(market, left_out)
     told = settle(market, SessionSpan(AS_OF, AS_OF))
     assert told["unsettled"] == left_out.height
     assert "its label is known; outcomes were not materialized since" in told["unsettled_reasons"]
-    settle(market, SessionSpan(SPAN.first, SPAN.first))
+    settle(market, SessionSpan(night, night))
     assert settle(market, SessionSpan(AS_OF, AS_OF))["unsettled"] == 0
 
 

@@ -64,7 +64,7 @@ def web_address(market, tmp_path, monkeypatch):
         monkeypatch.setenv(name, str(value))
     with dg.DagsterInstance.get() as instance:
         run_assets(market, ["ensemble"], SessionSpan(AS_OF, AS_OF), instance=instance)
-        night = [*INGESTION, *DERIVED, "drift_metrics", "signals"]
+        night = [*INGESTION, *DERIVED, "drift_metrics", "signals", "outcomes"]
         run_assets(market, night, SessionSpan(NIGHT, NIGHT), instance=instance)
     port = free_port()
     server = subprocess.Popen(

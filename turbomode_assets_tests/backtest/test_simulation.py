@@ -225,6 +225,18 @@ def test_a_delisting_that_becomes_known_late_frees_its_place_late():
     assert trade["exit_session"] < held.max() < label["session"]
 
 
+def test_an_entry_at_the_last_close_there_is_ends_there_at_its_vertical_barrier():
+    rule = RULE.model_copy(update={"entry": "close"})
+    later = {"AAA": [], "BBB": [QUIET] * 6}
+    case = by_hand(("AAA", 5, "BUY", 0.6), later=later, rule=rule)
+    assert case.labels.filter(symbol="AAA", decision_session=session(5)).is_empty()
+    result = case.run(FREE)
+    trade = result.trades.row(0, named=True)
+    assert (trade["exit_reason"], trade["exit_price"], trade["return"]) == ("expiry", 102.0, 0.0)
+    held = result.equity.filter(pl.col("gross_exposure") > 0)["session"]
+    assert held.to_list() == [session(number) for number in range(5, 10)]
+
+
 @pytest.mark.parametrize("key", EFFECTS)
 def test_every_key_changes_the_result(key):
     changed = CONFIG.model_copy(update={key.removeprefix("backtest."): EFFECTS[key]})

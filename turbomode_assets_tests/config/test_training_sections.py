@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import ValidationError
 
-from turbomode_assets.config.loader import TRAINING_FILE, load_training_config
+from turbomode_assets.config.loader import TRAINING_FILE, load_training_config, trial_digest
 from turbomode_assets.config.schemas import json_schema
 from turbomode_assets.config.section import Section
 from turbomode_assets.config.training import TrainingConfig
@@ -155,3 +155,14 @@ def test_events_that_would_leave_the_archive_within_their_own_gap_are_refused(tm
     assert said == (
         "dynamic_archive_updates: minimum_gap_sessions (20) must be below retention_sessions (20)"
     )
+
+
+def test_only_what_shapes_a_fit_or_its_folds_makes_another_trial():
+    config = load_training_config(CONFIGS)
+    gate = config.model_promotion_gate.model_copy(update={"minimum_sharpe": 2.0})
+    same = config.model_copy(update={"model_promotion_gate": gate, "version": "9.9.9"})
+    assert trial_digest(same) == trial_digest(config)
+    barrier = config.triple_barrier.model_copy(update={"profit_take": 3.0})
+    seeded = config.training_orchestrator.model_copy(update={"seed": 8})
+    for other in ({"triple_barrier": barrier}, {"training_orchestrator": seeded}):
+        assert trial_digest(config.model_copy(update=other)) != trial_digest(config)

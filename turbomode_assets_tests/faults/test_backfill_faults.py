@@ -48,13 +48,15 @@ STAGES = [
 ]
 """Where the command dies, at which log line, and what it committed since the stage before."""
 
-DECIDING = ["drift_metrics", "signals"]
+DECIDING = ["drift_metrics", "signals", "outcomes"]
 MEMORY_TABLES = (
     "active_signals",
     "signal_history",
     "price_data",
     "sector_stats",
     "drift_monitoring",
+    "drift_verdicts",
+    "signal_outcomes",
 )
 ATTEMPTS = 5
 

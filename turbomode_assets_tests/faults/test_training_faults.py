@@ -41,6 +41,8 @@ CLOCK = ("trained_at", "started_at", "finished_at", "decided_at", "dagster_run_i
 TRAINED = SessionSpan(AS_OF, AS_OF)
 ATTEMPTS = 5
 PICTURES = 5
+LONG_PATIENCE_SECONDS = 1800
+"""Each of two dozen processes loads all libraries again."""
 
 
 @pytest.fixture(scope="module")
@@ -231,6 +233,6 @@ def test_the_job_of_many_processes_killed_among_its_fits_makes_the_same_model_in
     assert process.exitcode == KILLED
     assert_nothing_is_half_registered(platform, before, monkeypatch)
     again = start_job(platform)
-    again.join()
+    again.join(LONG_PATIENCE_SECONDS)
     assert again.exitcode == 0, (platform.root / "output.txt").read_text(encoding="utf-8")[-3000:]
     assert_as_undisturbed(platform, undisturbed)

@@ -43,8 +43,13 @@ SMALL_STUDY = {
     "validation_strategy.walk_forward.test_sessions": 210,
     "validation_strategy.walk_forward.minimum_train_sessions": 300,
     "data_sources.training_sessions": 1512,
+    "balanced_sampling.maximum_class_ratio": 4.0,
+    "balanced_sampling.maximum_regime_ratio": 10.0,
 }
-"""24 symbols over six years, judged on the last four folds of ten months each."""
+"""24 symbols over six years, judged on the last four folds of ten months each.
+
+Sampling is tighter than shipped: a seed takes half as long.
+"""
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,14 @@ def drift(settings, session, *, alerts, model_version=None):
         },
         schema_overrides={"rows": pl.Int32},
     )
-    record_drift(memory_of(settings), rows, SessionSpan(session, session))
+    verdicts = rows.group_by("session", "model_version").agg(
+        features=pl.lit(100, dtype=pl.Int32),
+        exceeding=pl.lit(alerts, dtype=pl.Int32),
+        share=pl.lit(alerts / 100),
+        verdict=pl.lit("alert" if alerts >= 5 else "warn"),
+        retrain=pl.lit(alerts >= 5),
+    )
+    record_drift(memory_of(settings), rows, SessionSpan(session, session), verdicts=verdicts)
 
 
 def signal(settings, *, p_label, model_version=None):

@@ -2,13 +2,13 @@ import datetime as dt
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turbomode_assets.contracts.errors import ContractError
 from turbomode_assets.contracts.tables import LABELS
 from turbomode_assets.sessions import offset_session
-from turbomode_assets.signals import close_signals, name_unsettled, outcome_figures
+from turbomode_assets.signals import close_signals, fully_known, name_unsettled, outcome_figures
 from turbomode_assets.signals.outcomes import (
     FIGURES_SCHEMA,
     LABEL_ABSENT,
@@ -158,6 +158,12 @@ def test_a_signal_is_due_at_its_vertical_barrier_and_not_before():
     assert name_unsettled(said().clear(), NO_LABELS, rules, as_of=TUESDAY).is_empty()
 
 
+def test_figures_leave_out_signals_of_which_some_are_still_open():
+    ended = close_signals(said(), label(2, known=MONDAY)).with_columns(label_sessions=3)
+    assert fully_known(ended, as_of=TUESDAY).is_empty()
+    assert fully_known(ended, as_of=WEDNESDAY).equals(ended)
+
+
 def outcomes_of(*cases):
     """Closed signals (signal, label, exit price, probability of its side), one symbol each."""
     signals, labels = [], []
@@ -257,6 +263,7 @@ CASES = st.lists(
 )
 
 
+@settings(max_examples=40)
 @given(cases=CASES)
 def test_every_grouping_holds_every_position_once_and_agrees_with_the_whole(cases):
     outcomes = outcomes_of(*cases)
@@ -273,6 +280,7 @@ def test_every_grouping_holds_every_position_once_and_agrees_with_the_whole(case
     assert figures.filter(pl.col("by") == "side")["rows"].sum() == outcomes.height
 
 
+@settings(max_examples=40)
 @given(cases=CASES)
 def test_mirrored_sides_mirror_returns_and_keep_outcomes_of_neither(cases):
     mirror = {"BUY": "SELL", "SELL": "BUY", "HOLD": "HOLD"}

@@ -18,7 +18,7 @@ from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets.stores.signal_book import (
     active_signals,
     label_rules,
-    outcomes_known,
+    outcomes_of,
     record_drift,
     record_outcomes,
     record_signals,
@@ -311,21 +311,20 @@ def test_no_outcome_is_without_its_signal(memory):
     assert outcome_keys(memory) == []
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"outcome": "draw"},
-        {"outcome": None},
-        {"return": None},
-        {"signal": "HOLD", "return": None},
-        {"signal": "HOLD", "outcome": None},
-    ],
-)
-def test_an_outcome_is_of_a_position_and_of_three_kinds(memory, changes):
-    signal = changes.get("signal", "BUY")
-    record_signals(memory, predictions(FRIDAY, signal), closes(FRIDAY), SECTORS)
-    with pytest.raises(duckdb.ConstraintException):
-        record_outcomes(memory, outcome(**changes), judged((MONDAY, "m1")))
+def test_an_outcome_is_of_a_position_and_of_three_kinds(memory):
+    sides = {"m1": "BUY", "m2": "HOLD"}
+    for model, signal in sides.items():
+        record_signals(memory, predictions(FRIDAY, signal, model), closes(FRIDAY), SECTORS)
+    for model, changes in (
+        ("m1", {"outcome": "draw"}),
+        ("m1", {"outcome": None}),
+        ("m1", {"return": None}),
+        ("m2", {"return": None}),
+        ("m2", {"outcome": None}),
+    ):
+        wrong = outcome(model=model, signal=sides[model], **changes)
+        with pytest.raises(duckdb.ConstraintException):
+            record_outcomes(memory, wrong, judged((MONDAY, model)))
 
 
 def test_signals_are_settled_or_not_and_say_the_rule_of_their_model(memory):
@@ -342,9 +341,9 @@ def test_signals_are_settled_or_not_and_say_the_rule_of_their_model(memory):
     assert (said["role"], said["rule_digest"], said["label_sessions"]) == ("champion", digest, 15)
     waiting = unsettled_signals(memory, MONDAY)
     assert waiting.select("session", "rule_digest").rows() == [(THURSDAY, None)]
-    known = outcomes_known(memory, SessionSpan(MONDAY, MONDAY))
-    assert known.select("outcome", "p_buy").rows() == [("win", 0.5)]
-    assert outcomes_known(memory, SessionSpan(FRIDAY, FRIDAY)).is_empty()
+    ended = outcomes_of(memory, SessionSpan(FRIDAY, FRIDAY))
+    assert ended.select("outcome", "p_buy", "label_sessions").rows() == [("win", 0.5, 15)]
+    assert outcomes_of(memory, SessionSpan(MONDAY, MONDAY)).is_empty()
 
 
 def memory_of_version(version, path):

@@ -21,6 +21,7 @@ from turbomode_assets.stores.model_registry import (
     record_model,
 )
 from turbomode_assets.stores.promotions import (
+    ANY_CHAMPION,
     gate_decision,
     live_at,
     promote_by_hand,
@@ -46,7 +47,18 @@ def after_close(session):
     return session_close(session) + dt.timedelta(hours=1)
 
 
-def train(memory, version, as_of, *, passed=True, shadow=0, at=None, metrics=None, digest="c1"):
+def train(
+    memory,
+    version,
+    as_of,
+    *,
+    passed=True,
+    shadow=0,
+    at=None,
+    metrics=None,
+    digest="c1",
+    against=ANY_CHAMPION,
+):
     decision = gate_decision(
         version,
         as_of,
@@ -55,6 +67,7 @@ def train(memory, version, as_of, *, passed=True, shadow=0, at=None, metrics=Non
         rules='[{"name": "recall"}]',
         shadow_sessions=shadow,
         at=at or after_close(as_of),
+        judged_against=against,
     )
     changes = {"finished_at": decision.decided_at, "config_digest": digest}
     if metrics is not None:
@@ -347,19 +360,31 @@ def test_a_kill_before_the_commit_leaves_neither_model_nor_decision(memory):
 
 
 def test_trials_are_the_distinct_configurations_with_the_latest_figure_of_each(memory):
-    def metrics(sharpe):
-        return {"figures": {"sharpe_per_session": sharpe}}
+    def metrics(sharpe, digest):
+        return {"figures": {"sharpe_per_session": sharpe}, "trial_digest": digest}
 
-    train(memory, "a", MONDAY, metrics=metrics(0.05), digest="one")
-    train(memory, "b", TUESDAY, metrics=metrics(0.07), digest="one", passed=False)
-    train(memory, "c", WEDNESDAY, metrics=metrics(-0.02), digest="two", passed=False)
-    train(memory, "d", THURSDAY, metrics=metrics(None), digest="two", passed=False)
-    train(memory, "e", FRIDAY, metrics={"ensemble": {}}, digest="three")
-    assert trial_sharpes(memory) == {"one": 0.07, "two": -0.02}
+    train(memory, "a", MONDAY, metrics=metrics(0.05, "one"))
+    train(memory, "b", TUESDAY, metrics=metrics(0.07, "one"), passed=False)
+    train(memory, "c", WEDNESDAY, metrics=metrics(-0.02, "two"), passed=False)
+    train(memory, "d", THURSDAY, metrics=metrics(None, "two"), passed=False)
+    train(memory, "e", FRIDAY, metrics={"ensemble": {}})
+    assert trial_sharpes(memory, FRIDAY) == {"one": 0.07, "two": -0.02}
+    # What was tried later was not known of an earlier session.
+    assert trial_sharpes(memory, MONDAY) == {"one": 0.05}
 
 
 def test_without_models_there_are_no_trials(memory):
-    assert trial_sharpes(memory) == {}
+    assert trial_sharpes(memory, FRIDAY) == {}
+
+
+def test_of_two_models_judged_against_the_same_champion_only_the_first_replaces_it(memory):
+    train(memory, "a", MONDAY)
+    for version in ("b", "c"):
+        train(memory, version, TUESDAY, against="a")
+    log = promotions(memory)
+    assert log["decision"].to_list() == ["promoted", "promoted", "refused"]
+    assert "b became champion while this was judged against a" in log["reason"][2]
+    assert champions(memory) == ["a", "b", "b", "b", "b"]
 
 
 def test_a_shadow_period_counts_sessions_and_not_days():
