@@ -3,7 +3,7 @@
 import dagster as dg
 
 from turbomode_assets.assets.metadata import OWNERS
-from turbomode_assets.assets.training_data_steps import (
+from turbomode_assets.assets.training.data_steps import (
     apply_balanced_sampling,
     apply_regime_labels,
     apply_regime_weighted_loss,
@@ -11,19 +11,19 @@ from turbomode_assets.assets.training_data_steps import (
     load_config_version,
     load_raw_data_from_master,
 )
-from turbomode_assets.assets.training_fit_steps import (
+from turbomode_assets.assets.training.fit_steps import (
     cross_validate,
     plan_cross_validation,
     train_ensemble,
 )
-from turbomode_assets.assets.training_gate_step import compare_models_promotion_gate
-from turbomode_assets.assets.training_judgement_steps import (
+from turbomode_assets.assets.training.gate_step import compare_models_promotion_gate
+from turbomode_assets.assets.training.judgement_steps import (
     run_drift_detection,
     run_regime_aware_validation,
     run_sector_symbol_analysis,
     run_shap_analysis,
 )
-from turbomode_assets.assets.training_store_step import store_model_and_metadata
+from turbomode_assets.assets.training.store_step import store_model_and_metadata
 from turbomode_assets.automation.partitions import SESSIONS, trailing_sessions
 from turbomode_assets.config.learning import LONGEST_TRAINING
 from turbomode_assets.config.training import LONGEST_TRAINING_BARS

@@ -8,6 +8,16 @@ DERIVE = dg.AssetSelection.assets("bars", "features", "labels")
 DECIDE = dg.AssetSelection.assets("drift_metrics", "signals", "outcomes")
 LOOK = dg.AssetSelection.assets("completeness")
 
+SIDE_BY_SIDE = dg.multiprocess_executor.configured(
+    {
+        "start_method": {
+            "forkserver": {"preload_modules": ["lightgbm", "torch", "sklearn", "pandas"]}
+        }
+    }
+)
+"""Steps in processes of their own; loading these libraries anew for each would take longer than
+most steps."""
+
 history = dg.define_asset_job(
     "history",
     selection=INGEST | DERIVE | LOOK,
@@ -21,7 +31,7 @@ nightly = dg.define_asset_job(
 train = dg.define_asset_job(
     "train",
     selection=dg.AssetSelection.assets("ensemble"),
-    executor_def=dg.multiprocess_executor,
+    executor_def=SIDE_BY_SIDE,
     description="A new ensemble as of a session; base models are fitted side by side.",
 )
 backfill = dg.define_asset_job(

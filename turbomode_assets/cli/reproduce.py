@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from turbomode_assets.assets.training_inputs import read_market, read_training_set
+from turbomode_assets.assets.training.inputs import read_market, read_training_set
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
@@ -54,7 +54,8 @@ def reproduce(settings: SettingsResource, version: str, console: Console) -> Non
         raise StoreError(
             "the rows learned from differ from those of the record",
             where=f"model {version}, store versions {dict(record.store_versions)}",
-            fix="use the version of turbomode_assets and data_quality_config.json of that time",
+            fix="use the version of turbomode_assets and data_quality_config.json of that time, or "
+            "restore the model's folder `inputs` from a backup",
         )
     console.print(f"{len(training_set.labels):,} rows learned from: equal")
     stored = load_ensemble(folder / ENSEMBLE)

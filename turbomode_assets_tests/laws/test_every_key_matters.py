@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from turbomode_assets.assets.feature_sets import present_feature_set
-from turbomode_assets.assets.training_fit_steps import plan_cross_validation
+from turbomode_assets.assets.training.fit_steps import plan_cross_validation
 from turbomode_assets.config.loader import TRAINING_FILE, load_training_config
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import InputError, MissingDataError

@@ -7,9 +7,9 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
-from turbomode_assets.assets.training_data_steps import Run, open_run
-from turbomode_assets.assets.training_identity import identify
-from turbomode_assets.assets.training_inputs import champion_before
+from turbomode_assets.assets.training.data_steps import Run, open_run
+from turbomode_assets.assets.training.identity import identify
+from turbomode_assets.assets.training.inputs import champion_before
 from turbomode_assets.contracts.errors import StoreError
 from turbomode_assets.ensemble import Ensemble, Workbench, load_ensemble
 from turbomode_assets.ensemble.evaluation import compare_on_same_rows
@@ -41,8 +41,8 @@ def compare_models_promotion_gate(
     champion = _opponent(workbench, memory.open())
     improvement, compared = None, "there is no champion yet"
     if champion is not None:
-        folder = artifacts.open().model_folder(champion.model_version)
         try:
+            folder = artifacts.open().model_folder(champion.model_version)
             improvement, compared = _improvement(workbench, load_ensemble(folder / ENSEMBLE))
         except StoreError as error:
             # A damaged champion must not stop its successor; it is not beaten unseen either.

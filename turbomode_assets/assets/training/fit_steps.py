@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 import numpy as np
 
-from turbomode_assets.assets.training_data_steps import Run, open_run
+from turbomode_assets.assets.training.data_steps import Run, open_run
 from turbomode_assets.config.models import ModelsConfig
 from turbomode_assets.ensemble import combinatorial_paths, fit_base_model, plan_folds
 from turbomode_assets.ensemble.folds import FINAL

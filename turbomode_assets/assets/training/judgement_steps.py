@@ -1,17 +1,20 @@
 """Steps of a training run that judge what was fitted, and decide whether its signals go out."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 import numpy as np
 import polars as pl
 
 from turbomode_assets.assets.metadata import inline_picture, store_picture
-from turbomode_assets.assets.training_data_steps import Run, open_run
-from turbomode_assets.assets.training_inputs import champion_before
+from turbomode_assets.assets.training.data_steps import Run, open_run
+from turbomode_assets.assets.training.inputs import champion_before
+from turbomode_assets.config.judging import ShapAnalysisConfig
 from turbomode_assets.config.loader import trial_digest
 from turbomode_assets.config.training import DriftConfig
 from turbomode_assets.contracts.columns import DECISION_SESSION
+from turbomode_assets.contracts.errors import StoreError
 from turbomode_assets.drift import (
     DriftReference,
     drift_by_session,
@@ -43,7 +46,9 @@ from turbomode_assets.reports import (
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.stores import ArtifactsResource, MemoryResource
 from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores import Artifacts
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, IMPORTANCE
+from turbomode_assets.stores.model_registry import Champion
 from turbomode_assets.stores.promotions import trial_sharpes
 
 
@@ -176,9 +181,14 @@ def run_drift_detection(
     context.add_output_metadata({"features": len(training_set.matrix.columns)})
     champion = champion_before(memory.open(), as_of)
     if champion is not None:
-        folder = artifacts.open().model_folder(champion.model_version)
-        since = _drift_since(DriftReference.load(folder / DRIFT_REFERENCE), training_set, rules)
-        context.add_output_metadata({"champion": champion.model_version, "verdict": _table(since)})
+        try:
+            folder = artifacts.open().model_folder(champion.model_version)
+            since = _drift_since(DriftReference.load(folder / DRIFT_REFERENCE), training_set, rules)
+            facts = {"champion": champion.model_version, "verdict": _table(since)}
+        except StoreError as error:
+            # A champion whose files are gone must not stop its successor.
+            facts = {"champion": str(error)}
+        context.add_output_metadata(facts)
     return run
 
 
@@ -224,13 +234,24 @@ def run_shap_analysis(
     facts = {"rows": len(picked), "importance": inline_picture("importance", content)}
     champion = champion_before(memory.open(), as_of)
     if champion is not None:
-        before = artifacts.open().model_folder(champion.model_version) / IMPORTANCE
-        change = importance_drift(table, pl.read_parquet(before), rules.shap_analysis)
-        facts |= {
-            "champion": champion.model_version,
-            "rank_correlation": change.rank_correlation,
-            "drifted": change.drifted,
-        }
+        facts |= _importance_since(table, champion, artifacts.open(), rules.shap_analysis)
     everything = table.filter(pl.col("scope") == "all").head(top)
     context.add_output_metadata(facts | {"top_features": _table(everything)})
     return run
+
+
+def _importance_since(
+    table: pl.DataFrame, champion: Champion, artifacts: Artifacts, rules: ShapAnalysisConfig
+) -> dict[str, Any]:
+    """How far importance moved since the champion, as metadata."""
+    try:
+        before = artifacts.model_folder(champion.model_version) / IMPORTANCE
+    except StoreError as error:
+        # A champion whose files are gone must not stop its successor.
+        return {"champion": str(error)}
+    change = importance_drift(table, pl.read_parquet(before), rules)
+    return {
+        "champion": champion.model_version,
+        "rank_correlation": change.rank_correlation,
+        "drifted": change.drifted,
+    }

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from turbomode_assets.assets.training_data_steps import Run, open_run
-from turbomode_assets.assets.training_identity import Identity, identify
+from turbomode_assets.assets.training.data_steps import Run, open_run
+from turbomode_assets.assets.training.identity import Identity, identify
 from turbomode_assets.config.loader import trial_digest
 from turbomode_assets.ensemble import Ensemble, Workbench, assemble_ensemble, plan_folds
 from turbomode_assets.features import feature_names

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 
 from turbomode_assets.assets.gate import GateConfiguration, pass_gate
-from turbomode_assets.assets.training_inputs import (
+from turbomode_assets.assets.training.inputs import (
     candle_span,
     champion_forecasts,
     known_forecasts,
@@ -74,8 +74,8 @@ def load_config_version(
     )
     files = artifacts.open()
     for run_id in files.workbenches():
-        run = context.instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
+        ended = context.instance.get_run_by_id(run_id)
+        if ended is not None and ended.is_finished:
             files.remove_workbench(run_id)
     workbench = Workbench(files.workbench(context.run_id))
     workbench.clear()

@@ -1,0 +1,1 @@
+"""The thirteen steps that the asset `ensemble` is made of."""
