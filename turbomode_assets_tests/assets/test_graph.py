@@ -2,7 +2,6 @@
 
 import json
 
-import dagster as dg
 import polars as pl
 import pytest
 
@@ -288,22 +287,6 @@ def test_a_refusal_is_a_failure_without_retries(tmp_path):
     assert [event.event_type_value for event in result.all_events].count("STEP_FAILURE") == 1
 
 
-def test_in_a_range_only_the_session_trained_as_of_is_materialized(market):
-    with dg.DagsterInstance.ephemeral() as instance:
-        span = SessionSpan(offset_session(AS_OF, -3), AS_OF)
-        run_assets(market, ["ensemble"], span, instance=instance)
-        assert instance.get_materialized_partitions(dg.AssetKey("ensemble")) == {str(AS_OF)}
-
-
-def test_changed_rules_under_the_same_version_are_refused(market):
-    path = market.configs / "turbomode_training_config.json"
-    content = json.loads(path.read_text())
-    content["triple_barrier"]["profit_take"] = 3.0
-    path.write_text(json.dumps(content))
-    result = run_assets(market, ["ensemble"], one(AS_OF), raise_on_error=False)
-    assert "with other content" in failure_of(result)
-
-
 def test_one_symbol_added_later_leaves_the_others_as_they_were(market):
     reader = MasterReader(market.master_root)
     before = reader.read("candles", caller="test").rows
@@ -333,7 +316,6 @@ def test_every_table_records_the_versions_it_was_made_from(market):
         "splits",
         "dividends",
         "sector_mappings",
-        "symbol_metadata",
     }
     assert materialized["features"]["device"].value == "cpu"
     assert materialized["bars"]["vendor"].value == "simulated"

@@ -63,7 +63,7 @@ def test_without_a_server_nothing_happens(monkeypatch, caplog, uri):
 def test_a_server_without_the_client_is_refused_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.setenv(TRACKING_URI_VARIABLE, "sqlite:///nowhere.db")
-    with pytest.raises(ConfigurationError, match=r"pip install 'turbomode_assets\[tracking\]'"):
+    with pytest.raises(ConfigurationError, match=r"pip install -e .\.\[tracking\]"):
         log_run()
 
 
