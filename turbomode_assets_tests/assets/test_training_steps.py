@@ -15,6 +15,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from turbomode_assets.assets.training.data_steps import _sweep_workbenches
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.models import ModelsConfig
 from turbomode_assets.definitions import build
@@ -306,3 +307,17 @@ def test_a_file_changed_under_its_old_version_is_refused_and_nothing_is_recorded
     audited = trained.memory.query("SELECT digest FROM config_audit_log")
     assert changed not in audited["digest"].to_list()
     assert not materializations(trained.runs[2])
+
+
+def test_what_ended_runs_left_behind_is_swept_and_a_running_one_keeps_its_bench(tmp_path):
+    artifacts = Artifacts(tmp_path)
+    with dg.instance_for_test() as instance:
+        runs = {
+            status: instance.add_run(dg.DagsterRun(job_name="train", status=status)).run_id
+            for status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.STARTED)
+        }
+        for run_id in (*runs.values(), "of-another-instance"):
+            artifacts.workbench(run_id).mkdir(parents=True)
+        _sweep_workbenches(instance, artifacts)
+    left = {runs[dg.DagsterRunStatus.STARTED], "of-another-instance"}
+    assert set(artifacts.workbenches()) == left

@@ -72,12 +72,8 @@ def load_config_version(
         purpose=f"train the ensemble as of {as_of} ({config.cause})",
         loaded_at=started_at,
     )
-    files = artifacts.open()
-    for run_id in files.workbenches():
-        ended = context.instance.get_run_by_id(run_id)
-        if ended is not None and ended.is_finished:
-            files.remove_workbench(run_id)
-    workbench = Workbench(files.workbench(context.run_id))
+    _sweep_workbenches(context.instance, artifacts.open())
+    workbench = Workbench(artifacts.open().workbench(context.run_id))
     workbench.clear()
     workbench.save_json("configuration", rules.model_dump(mode="json"))
     workbench.save_json("run", {"cause": config.cause, "started_at": started_at.isoformat()})
@@ -90,6 +86,14 @@ def load_config_version(
         }
     )
     return {"folder": str(workbench.folder), "as_of": str(as_of)}
+
+
+def _sweep_workbenches(instance: dg.DagsterInstance, artifacts: Artifacts) -> None:
+    """Remove what training runs that have ended, and failed, left behind."""
+    for run_id in artifacts.workbenches():
+        run = instance.get_run_by_id(run_id)
+        if run is not None and run.is_finished:
+            artifacts.remove_workbench(run_id)
 
 
 @dg.op
