@@ -22,9 +22,7 @@ def nightly_schedule(config: TaskConfig) -> dg.ScheduleDefinition:
         name="nightly",
         cron_schedule=f"{config.minute} {config.hour} * * *",
         execution_timezone=NEW_YORK,
-        default_status=(
-            dg.DefaultScheduleStatus.RUNNING if config.enabled else dg.DefaultScheduleStatus.STOPPED
-        ),
+        default_status=_status(config),
     )
     def nightly_tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         session = last_closed_session(context.scheduled_execution_time)
@@ -50,9 +48,7 @@ def training_schedule(config: TaskConfig, settings: SettingsResource) -> dg.Sche
         name="training",
         cron_schedule=f"{config.minute} {config.hour} * * *",
         execution_timezone=NEW_YORK,
-        default_status=(
-            dg.DefaultScheduleStatus.RUNNING if config.enabled else dg.DefaultScheduleStatus.STOPPED
-        ),
+        default_status=_status(config),
     )
     def training_tick(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
         session = last_closed_session(context.scheduled_execution_time)
@@ -74,3 +70,7 @@ def training_schedule(config: TaskConfig, settings: SettingsResource) -> dg.Sche
         )
 
     return training_tick
+
+
+def _status(config: TaskConfig) -> dg.DefaultScheduleStatus:
+    return dg.DefaultScheduleStatus.RUNNING if config.enabled else dg.DefaultScheduleStatus.STOPPED

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import math
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Literal
 
@@ -128,6 +129,26 @@ def _replace_performance(
         [model_version],
     )
     connection.unregister("performance")
+
+
+def trial_sharpes(memory: ModelMemory, as_of: dt.date) -> dict[str, float]:
+    """Per-session Sharpe ratio of every configuration trained as of a session or earlier.
+
+    By the digest of what shapes a fit. Of several trainings of one configuration the latest that
+    measured it counts: refits of one configuration are no new trials.
+    """
+    trained = memory.query(
+        "SELECT metrics FROM model_metadata WHERE as_of_session <= ?"
+        " ORDER BY as_of_session, trained_at",
+        [as_of],
+    )
+    sharpes: dict[str, float] = {}
+    for (metrics,) in trained.iter_rows():
+        record = json.loads(metrics)
+        sharpe = (record.get("figures") or {}).get("sharpe_per_session")
+        if "trial_digest" in record and sharpe is not None and math.isfinite(sharpe):
+            sharpes[record["trial_digest"]] = float(sharpe)
+    return sharpes
 
 
 def is_newest(memory: ModelMemory, model_version: str) -> bool:

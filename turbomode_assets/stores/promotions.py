@@ -6,8 +6,6 @@ Rows are only ever appended. Champion and challenger are never stored: they foll
 from __future__ import annotations
 
 import datetime as dt
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
@@ -262,26 +260,6 @@ def in_force(
 ) -> pl.DataFrame:
     """Champion and challenger of each session, by what was decided until a moment or until now."""
     return memory.query(IN_FORCE, [list(sessions), decided_until])
-
-
-def trial_sharpes(memory: ModelMemory, as_of: dt.date) -> dict[str, float]:
-    """Per-session Sharpe ratio of every configuration trained as of a session or earlier.
-
-    By the digest of what shapes a fit. Of several trainings of one configuration the latest that
-    measured it counts: refits of one configuration are no new trials.
-    """
-    trained = memory.query(
-        "SELECT metrics FROM model_metadata WHERE as_of_session <= ?"
-        " ORDER BY as_of_session, trained_at",
-        [as_of],
-    )
-    sharpes: dict[str, float] = {}
-    for (metrics,) in trained.iter_rows():
-        record = json.loads(metrics)
-        sharpe = (record.get("figures") or {}).get("sharpe_per_session")
-        if "trial_digest" in record and sharpe is not None and math.isfinite(sharpe):
-            sharpes[record["trial_digest"]] = float(sharpe)
-    return sharpes
 
 
 def _check(decision: Decision, as_of: dt.date) -> None:

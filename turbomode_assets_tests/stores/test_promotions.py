@@ -19,6 +19,7 @@ from turbomode_assets.stores.model_registry import (
     champion_at,
     champion_or_none,
     record_model,
+    trial_sharpes,
 )
 from turbomode_assets.stores.promotions import (
     ANY_CHAMPION,
@@ -27,7 +28,6 @@ from turbomode_assets.stores.promotions import (
     promote_by_hand,
     promotions,
     roll_back,
-    trial_sharpes,
     withdraw,
 )
 from turbomode_assets_tests.stores.model_rows import NOW, performance, record_of

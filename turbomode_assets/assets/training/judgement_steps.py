@@ -48,8 +48,7 @@ from turbomode_assets.resources.stores import ArtifactsResource, MemoryResource
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import Artifacts
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, IMPORTANCE
-from turbomode_assets.stores.model_registry import Champion
-from turbomode_assets.stores.promotions import trial_sharpes
+from turbomode_assets.stores.model_registry import Champion, trial_sharpes
 
 
 def _table(frame: pl.DataFrame) -> dg.MetadataValue:
