@@ -1,7 +1,8 @@
 """Assembles the definitions, and refuses to load any that could write the master store."""
 
+import datetime as dt
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import dagster as dg
 
@@ -12,23 +13,27 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", dg.BetaWarning)
     from turbomode_assets.assets import (
         audit,
+        backtest,
         bars,
         completeness,
         drift_metrics,
         ensemble,
         features,
         labels,
+        maintenance,
+        nightly_page,
         outcomes,
         raw_candles,
         reference,
         signals,
     )
-    from turbomode_assets.automation import jobs, schedules, sensors
+    from turbomode_assets.automation import alerts, failed_nights, jobs, sensors, tasks
 
 from turbomode_assets.resources.experiment_tracking import ExperimentTrackingResource
 from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
 from turbomode_assets.resources.ingestion import IngestionResource
 from turbomode_assets.resources.io_managers import LakeIOManager, MasterReaderIOManager
+from turbomode_assets.resources.maintenance import KEEPER_KEY, KeeperResource
 from turbomode_assets.resources.master_writer import MasterWriterIOManager
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.resources.stores import (
@@ -37,6 +42,7 @@ from turbomode_assets.resources.stores import (
     MasterReaderResource,
     MemoryResource,
 )
+from turbomode_assets.stores.operations import utc_now
 
 INGESTION = frozenset(
     {
@@ -52,10 +58,22 @@ INGESTION = frozenset(
 )
 """The only assets that may write the master store."""
 
+KEEPERS = frozenset({"maintenance"})
+"""The only asset that may rearrange the master's files; what it is handed cannot write a row."""
 
-def build(settings: SettingsResource | None = None) -> dg.Definitions:
-    """Assemble the graph; tests hand in the settings that elsewhere come from the environment."""
+_RESERVED: dict[str, type] = {MASTER_WRITER_KEY: MasterWriterIOManager, KEEPER_KEY: KeeperResource}
+"""Keys that not everybody may ask for, and the one class that may lie under each."""
+
+
+def build(
+    settings: SettingsResource | None = None, now: Callable[[], dt.datetime] = utc_now
+) -> dg.Definitions:
+    """Assemble the graph.
+
+    Tests hand in the settings that elsewhere come from the environment, and a clock for the tasks.
+    """
     settings = settings or SettingsResource()
+    scheduler = settings.scheduler()
     assets = dg.load_assets_from_modules(
         [
             reference,
@@ -69,6 +87,9 @@ def build(settings: SettingsResource | None = None) -> dg.Definitions:
             drift_metrics,
             signals,
             outcomes,
+            backtest,
+            maintenance,
+            nightly_page,
         ]
     )
     return guarded(
@@ -80,11 +101,16 @@ def build(settings: SettingsResource | None = None) -> dg.Definitions:
                 features.features_are_healthy,
             ],
             jobs=jobs.JOBS,
-            schedules=[
-                schedules.nightly_schedule(settings.scheduler().nightly),
-                schedules.training_schedule(settings.scheduler().training, settings),
+            sensors=[
+                *tasks.build_task_sensors(scheduler, settings, now),
+                *sensors.build_sensors(scheduler.sensors),
+                alerts.alerts_sensor(scheduler.alerts, now),
+                failed_nights.failed_nights_sensor(
+                    [*jobs.TASK_JOBS.values(), jobs.nightly],
+                    jobs.page,
+                    is_on=scheduler.tasks.drift_monitor.enabled,
+                ),
             ],
-            sensors=sensors.build_sensors(settings.scheduler().sensors),
             resources=build_resources(settings),
             executor=dg.in_process_executor,
         )
@@ -105,6 +131,7 @@ def build_resources(settings: SettingsResource) -> dict[str, object]:
         "ingestion": IngestionResource(settings=settings),
         "master_reader": MasterReaderIOManager(master=master),
         MASTER_WRITER_KEY: MasterWriterIOManager(master=master),
+        KEEPER_KEY: KeeperResource(settings=settings),
         "lake": LakeIOManager(lake=lake),
     }
 
@@ -119,7 +146,9 @@ def guarded(definitions: dg.Definitions) -> dg.Definitions:
         ReadOnlyError: naming what could write the master store.
     """
     offenders = [
-        *_writers_in(definitions.resources or {}, allowed={MASTER_WRITER_KEY}, owner="resource"),
+        *_writers_in(
+            definitions.resources or {}, allowed={MASTER_WRITER_KEY, KEEPER_KEY}, owner="resource"
+        ),
         *_assets_that_could_write(definitions),
         *_others_that_ask_for_the_writer(definitions),
     ]
@@ -140,14 +169,16 @@ def _assets_that_could_write(definitions: dg.Definitions) -> list[str]:
             continue
         names = ", ".join(sorted(keys)) or asset.op.name
         bound = {asset.get_io_manager_key_for_asset_key(key) for key in asset.keys}
-        if MASTER_WRITER_KEY in {*asset.required_resource_keys, *bound}:
+        asked = {*asset.required_resource_keys, *bound}
+        allowed = {KEEPER_KEY} if keys and keys <= KEEPERS else set()
+        if _RESERVED.keys() & asked - allowed:
             offenders.append(names)
         own = {
             key: resource
             for key, resource in asset.resource_defs.items()
             if resource is not (definitions.resources or {}).get(key)
         }
-        offenders += _writers_in(own, allowed=set(), owner=f"resource of {names}")
+        offenders += _writers_in(own, allowed=allowed, owner=f"resource of {names}")
     return offenders
 
 
@@ -155,10 +186,10 @@ def _others_that_ask_for_the_writer(definitions: dg.Definitions) -> list[str]:
     offenders = [
         f"job {job.name}"
         for job in definitions.jobs or []
-        if isinstance(job, dg.JobDefinition) and MASTER_WRITER_KEY in job.required_resource_keys
+        if isinstance(job, dg.JobDefinition) and _RESERVED.keys() & job.required_resource_keys
     ]
     for automation in [*(definitions.schedules or []), *(definitions.sensors or [])]:
-        if MASTER_WRITER_KEY in getattr(automation, "required_resource_keys", ()):
+        if _RESERVED.keys() & set(getattr(automation, "required_resource_keys", ())):
             offenders.append(f"{type(automation).__name__} {automation.name}")
     return offenders
 
@@ -167,15 +198,17 @@ def _writers_in(resources: Mapping[str, object], *, allowed: set[str], owner: st
     return [
         f"{owner} {key}"
         for key, resource in resources.items()
-        if key not in allowed and _holds_a_writer(resource)
+        if _writers_held_by(resource) - ({_RESERVED[key]} if key in allowed else set())
     ]
 
 
-def _holds_a_writer(resource: object) -> bool:
+def _writers_held_by(resource: object) -> set[type]:
+    """Reserved classes that a resource is of, or that are nested in it."""
     inner = getattr(resource, "configurable_resource_cls", None) or type(resource)
-    if isinstance(resource, MasterWriterIOManager) or (
-        isinstance(inner, type) and issubclass(inner, MasterWriterIOManager)
-    ):
-        return True
+    held = {
+        each
+        for each in _RESERVED.values()
+        if isinstance(resource, each) or (isinstance(inner, type) and issubclass(inner, each))
+    }
     nested = getattr(resource, "nested_resources", None) or {}
-    return any(_holds_a_writer(each) for each in dict(nested).values())
+    return held.union(*(_writers_held_by(each) for each in dict(nested).values()))

@@ -109,6 +109,8 @@ def write_configs(
     *,
     training: Mapping[str, object] | None = None,
     quality: Mapping[str, object] | None = None,
+    backtest: Mapping[str, object] | None = None,
+    scheduler: Mapping[str, object] | None = None,
     **vendors: object,
 ) -> Path:
     """The shipped configuration in `folder`, some keys replaced: `"signals.buy_threshold": 0.6`."""
@@ -116,8 +118,9 @@ def write_configs(
     for name, changes in (
         ("turbomode_training_config.json", training or {}),
         ("vendors.json", vendors),
-        ("scheduler_config.json", {}),
+        ("scheduler_config.json", scheduler or {}),
         ("data_quality_config.json", quality or {}),
+        ("backtest_config.json", backtest or {}),
     ):
         content = json.loads((REPOSITORY / "configs" / name).read_text(encoding="utf-8"))
         for path, value in changes.items():

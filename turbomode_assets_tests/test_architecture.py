@@ -44,9 +44,13 @@ MAY_IMPORT_DAGSTER = {"__init__", "assets", "automation", "resources", "definiti
 MAY_IMPORT = {
     "turbomode_assets.stores.master_writer": {"resources/master_writer.py"},
     "turbomode_assets.resources.master_writer": {"definitions.py"},
+    "turbomode_assets.stores.maintenance.tables": {"resources/maintenance.py"},
+    "turbomode_assets.resources.maintenance": {"assets/maintenance.py", "definitions.py"},
     "turbomode_assets.stores.delta": {
         "stores/features.py",
         "stores/lake.py",
+        "stores/maintenance/table_copies.py",
+        "stores/maintenance/tables.py",
         "stores/master_writer.py",
         "stores/market_data/pinned_tables.py",
         "stores/reader.py",
@@ -55,12 +59,14 @@ MAY_IMPORT = {
         "stores/changes.py",
         "stores/delta.py",
         "stores/features.py",
+        "stores/maintenance/table_copies.py",
+        "stores/maintenance/tables.py",
         "stores/market_data/pinned_tables.py",
         "stores/reader.py",
         "stores/table_files.py",
     },
 }
-"""Who may import what can write a Delta table, under whatever name."""
+"""Who may import what can write a Delta table, or rearrange its files, under whatever name."""
 MAY_REPLACE_ROWS = {"stores/master_writer.py", "stores/lake.py"}
 
 
@@ -117,6 +123,18 @@ def test_only_ingestion_reaches_the_writer_of_the_master_store():
         text = path.read_text(encoding="utf-8")
         for call in (".write_delta(", ".sink_delta(", "write_deltalake("):
             assert call not in text or relative == "stores/delta.py", f"{relative}: {call}"
+
+
+def test_the_keeper_of_the_tables_can_rearrange_files_and_nothing_else():
+    tree = ast.parse((PACKAGE / "stores/maintenance/tables.py").read_text(encoding="utf-8"))
+    attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+    writing = {"delete", "merge", "update", "restore", "create_write_transaction", "write"}
+    assert not writing & attributes
+    names = imports_of(PACKAGE / "stores/maintenance/tables.py")
+    assert {name for name in names if name.startswith("turbomode_assets.stores.delta.")} == {
+        "turbomode_assets.stores.delta.KEEP_LOG",
+        "turbomode_assets.stores.delta.open_table",
+    }
 
 
 def test_rooms_do_not_read_the_environment_or_start_processes():

@@ -11,16 +11,23 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
+from turbomode_assets.automation.jobs import NIGHTLY_TASKS, TASK_JOBS
 from turbomode_assets.automation.partitions import SESSIONS
+from turbomode_assets.config.scheduler import TasksConfig
 from turbomode_assets.definitions import build
 from turbomode_assets.resources.settings import SettingsResource
 
 GOLDEN = Path(__file__).parent / "golden" / "asset_graph.txt"
 REGENERATE = "python -m turbomode_assets_tests.test_asset_graph"
 JOBS = (
-    "history",
-    "nightly",
+    "ingestion",
     "train",
+    "scanner",
+    "backtest_generator",
+    "drift_monitor",
+    "weekly_maintenance",
+    "nightly",
+    "page",
     "backfill",
     "sweep",
     "rederive",
@@ -115,15 +122,48 @@ def test_no_asset_reads_a_session_after_its_own(definitions):
 
 
 def test_no_job_but_train_trains(definitions):
-    assert "ensemble" not in selected_by(definitions, "history")
+    assert "ensemble" not in selected_by(definitions, "ingestion")
     assert "ensemble" not in selected_by(definitions, "nightly")
     assert selected_by(definitions, "train") == ["ensemble"]
     assert "signals" in selected_by(definitions, "nightly")
 
 
-def test_no_schedule_but_training_trains(definitions):
-    jobs = {schedule.name: schedule.job_name for schedule in definitions.schedules}
-    assert jobs == {"nightly": "nightly", "training": "train"}
+def test_the_whole_repository_loads_so_no_job_is_named_as_an_asset(definitions):
+    definitions.get_repository_def().load_all_definitions()
+    assert {job.name for job in definitions.jobs} == set(JOBS)
+
+
+def test_every_task_has_a_job_and_a_sensor_of_its_name(definitions):
+    assert list(TASK_JOBS) == list(TasksConfig.model_fields)
+    launch = {s.name: {t.job_name for t in s.targets} for s in definitions.sensors if s.targets}
+    for task, job in TASK_JOBS.items():
+        assert launch[task] == {job.name}
+        assert definitions.resolve_job_def(job.name).tags["turbomode/task"] == task
+
+
+def test_only_the_task_ingestion_talks_to_vendors(definitions):
+    keys = {task: set(selected_by(definitions, job.name)) for task, job in TASK_JOBS.items()}
+    asking = {
+        name
+        for name, node in assets_of(definitions).items()
+        if "ingestion" in node.assets_def.required_resource_keys
+    }
+    assert {"raw_candles", "splits", "dividends", "fundamentals"} <= asking
+    assert [task for task, names in keys.items() if names & asking] == ["ingestion"]
+
+
+def test_a_night_in_one_run_does_what_its_tasks_do(definitions):
+    tonight = set(selected_by(definitions, "nightly"))
+    done = [set(selected_by(definitions, TASK_JOBS[task].name)) for task in NIGHTLY_TASKS]
+    assert set().union(*done) == tonight
+    assert [task for task in TASK_JOBS if task not in NIGHTLY_TASKS] == ["training", "maintenance"]
+
+
+def test_no_sensor_but_training_trains(definitions):
+    launch = {s.name: {t.job_name for t in s.targets} for s in definitions.sensors if s.targets}
+    assert launch["training"] == {"train"}
+    assert [name for name, jobs in launch.items() if "train" in jobs] == ["training"]
+    assert not definitions.schedules
 
 
 @pytest.mark.parametrize("selection", ["signals", "group:features", "group:signals"])

@@ -129,4 +129,5 @@ def test_status_tells_what_is_missing_why_and_what_is_queued(typed, holed):
 def test_status_of_an_empty_store_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("TURBOMODE_DATA_ROOT", str(tmp_path))
     result = CliRunner().invoke(main, ["status"])
-    assert "nothing was audited yet" in result.output
+    assert "Nothing was audited yet." in result.output
+    assert "make demo" in result.output

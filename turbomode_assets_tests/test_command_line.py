@@ -380,15 +380,15 @@ def test_a_broken_rule_of_the_vendors_stops_ingestion(settings):
 
 def test_a_broken_schedule_stops_the_graph_from_loading(settings):
     before = contents(settings)
-    edit(settings.configs / "scheduler_config.json", nightly__hour=24)
+    edit(settings.configs / "scheduler_config.json", tasks__scanner__cron="30 24 * * *")
     command = ["-m", "turbomode_assets", "--select", "bars", "--partition", str(WEEK.last)]
     result = CliRunner().invoke(asset_materialize_command, command)
     assert result.exit_code == 1
     assert_explained(
         str(result.exception),
-        "nightly.hour: Input should be less than or equal to 23, got 24",
+        "tasks.scanner.cron: is no cron expression of five fields, as `45 22 * * 1-5` is: Bad hour",
         "scheduler_config.json",
-        "correct the value",
+        "change the values so that the rule holds",
     )
     assert contents(settings) == before
 

@@ -116,7 +116,7 @@ def test_the_terminal_shows_what_the_stores_hold_and_fits_80_columns(shared):
         prices = [f"{bar[name]:.7g}" for name in ("open", "high", "low", "close")]
         volume = f"{bar['volume']:,.0f}"
         assert [str(bar["session"]), *prices, volume, "simulated", "GREEN"] in shown
-    assert ["bars", "v1,", "features", "v1,"] in [
+    assert ["bars", "v1,", "dividends", "v1,"] in [
         row[1:5] for row in shown if row[:1] == ["tables"]
     ]
     assert [signal["config_digest"]] in shown

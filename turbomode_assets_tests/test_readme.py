@@ -87,15 +87,15 @@ def test_it_shows_materialize_commands():
 
 
 def test_every_turbomode_command_it_names_exists():
-    named = set(re.findall(r"`turbomode ([a-z][a-z ]*)`", README))
+    named = set(re.findall(r"`turbomode ([a-z][a-z0-9 -]*)`", README))
     assert named
-    for words in named:
-        command: click.Command = main
-        for word in words.split():
-            assert isinstance(command, click.Group)
-            found = command.get_command(click.Context(command), word)
-            assert found, words
-            command = found
+    for line in named:
+        command, words = main, line.split()
+        while isinstance(command, click.Group) and words:
+            command = command.get_command(click.Context(command), words.pop(0))
+            assert command, line
+        if words:
+            command.make_context(line, words)
 
 
 def test_every_variable_it_names_is_read_by_the_program():
@@ -166,14 +166,37 @@ def test_every_key_it_names_of_retraining_and_gate_exists(title, name):
     assert named <= set(keys)
 
 
-def test_its_schedules_have_the_times_it_says_and_are_off(definitions):
-    scheduler = shipped("scheduler_config.json")
-    for name, time in re.findall(r"`(nightly|training)` \((\d\d:\d\d)", section("Backfill")):
-        task = scheduler[name]
-        assert f"{task['hour']:02}:{task['minute']:02}" == time
-        assert not task["enabled"]
-    names = {schedule.name for schedule in definitions.schedules}
-    assert names == {"nightly", "training"} <= set(scheduler)
+DAYS = {"Monday to Friday": "1-5", "Tuesday to Saturday": "2-6", "Sunday": "0"}
+
+
+def test_its_tasks_are_due_when_it_says_and_wait_for_whom_it_says(definitions):
+    rows = re.findall(
+        r"^\| `(\w+)` \| (\d\d):(\d\d), ([\w ]+) \|[^|]*\|([^|]*)\|$",
+        section("Every night by itself"),
+        re.MULTILINE,
+    )
+    tasks = shipped("scheduler_config.json")["tasks"]
+    assert [name for name, *_ in rows] == list(tasks)
+    for name, hour, minute, days, after in rows:
+        task = tasks[name]
+        assert task["cron"] == f"{int(minute)} {int(hour)} * * {DAYS[days]}", name
+        assert re.findall(r"`(\w+)`", after) == [*task["depends_on"], *task["waits_for"]], name
+        assert not task["enabled"], name
+    assert set(tasks) <= {sensor.name for sensor in definitions.sensors}
+
+
+def test_its_backtest_keys_are_shipped_as_it_says():
+    shipped_keys = shipped("backtest_config.json")
+    shipped_keys |= shipped_keys.pop("trading")
+    rows = re.findall(r"^\| (`\w+`(?:, `\w+`)?) \| ([^|]+) \|", section("Back-test"), re.MULTILINE)
+    named = {}
+    for keys, values in rows:
+        names = re.findall(r"`(\w+)`", keys)
+        named |= dict(zip(names, values.split(", ") if len(names) > 1 else [values], strict=True))
+    assert set(named) == set(shipped_keys) - {"$schema", "version", "changelog"}
+    for name, text in named.items():
+        said = text if text == "equal" else json.loads(text.replace(",", ""))
+        assert said == shipped_keys[name], name
 
 
 def test_every_models_command_it_shows_exists_with_its_arguments():

@@ -10,6 +10,7 @@ import polars as pl
 from turbomode_assets.config.curation import CurationConfig
 from turbomode_assets.curation import adjust_forward, usable_dividends
 from turbomode_assets.reports import preview_markdown
+from turbomode_assets.sessions import NEW_YORK, sessions_of
 from turbomode_assets.stores import MasterReader, Pinned
 
 
@@ -54,3 +55,10 @@ def read_corporate_actions(
     )
     usable, doubted = usable_dividends(dividends.rows, config)
     return CorporateActions(splits, dividends, usable, doubted)
+
+
+def delistings_of(universe: pl.DataFrame) -> pl.DataFrame:
+    """Last session of every delisted symbol, and the session on which that became known."""
+    gone = universe.filter(pl.col("last_session").is_not_null())
+    days = gone.get_column("knowledge_ts").dt.convert_time_zone(NEW_YORK).dt.date()
+    return gone.select("symbol", "last_session", sessions_of(days).alias("knowledge_session"))

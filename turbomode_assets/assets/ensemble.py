@@ -86,7 +86,7 @@ def ensemble(features, labels, bars, audit, splits, dividends, sector_mappings, 
     validated = run_regime_aware_validation(trained, crossed.collect())
     reports = [
         run_sector_symbol_analysis(validated),
-        run_drift_detection(run),
+        run_drift_detection(trained),
         run_shap_analysis(trained),
     ]
     return store_model_and_metadata(compare_models_promotion_gate(validated), reported=reports)

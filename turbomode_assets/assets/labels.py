@@ -3,7 +3,7 @@
 import dagster as dg
 import polars as pl
 
-from turbomode_assets.assets.corporate_actions import read_corporate_actions
+from turbomode_assets.assets.corporate_actions import delistings_of, read_corporate_actions
 from turbomode_assets.assets.metadata import (
     OWNERS,
     definition_metadata,
@@ -19,7 +19,7 @@ from turbomode_assets.reports import label_balance_picture
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.resources.stores import ArtifactsResource, MasterReaderResource
-from turbomode_assets.sessions import NEW_YORK, SessionSpan, sessions_of
+from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import Pinned
 
 
@@ -52,7 +52,7 @@ def labels(
         actions.adjust(bars.rows),
         rule,
         known_in=span,
-        delistings=_delistings(universe.rows),
+        delistings=delistings_of(universe.rows),
     )
     vendors = bars.rows.get_column("vendor").unique().sort().to_list()
     reads = (bars, *actions.reads, universe)
@@ -75,10 +75,3 @@ def _rules(labels: pl.DataFrame, span: SessionSpan, digest: str) -> pl.DataFrame
     return sessions.join(counts, on="session", how="left", validate="1:1").select(
         "session", pl.lit(digest).alias("rule_digest"), pl.col("labels").fill_null(0)
     )
-
-
-def _delistings(universe: pl.DataFrame) -> pl.DataFrame:
-    """Last session of every delisted symbol, and the session on which that became known."""
-    gone = universe.filter(pl.col("last_session").is_not_null())
-    days = gone.get_column("knowledge_ts").dt.convert_time_zone(NEW_YORK).dt.date()
-    return gone.select("symbol", "last_session", sessions_of(days).alias("knowledge_session"))

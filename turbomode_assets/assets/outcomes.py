@@ -5,19 +5,18 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from turbomode_assets.assets.corporate_actions import read_corporate_actions
 from turbomode_assets.assets.metadata import OWNERS, table_metadata
+from turbomode_assets.assets.regimes import signalled_regimes
 from turbomode_assets.automation.partitions import SESSIONS, session_span, trailing_sessions
 from turbomode_assets.config.learning import LONGEST_REGIME_HISTORY
 from turbomode_assets.config.training import LONGEST_HORIZON
-from turbomode_assets.labels import market_regimes
 from turbomode_assets.reports import preview_markdown
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.resources.stores import LakeResource, MasterReaderResource, MemoryResource
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.signals import close_signals, fully_known, name_unsettled, outcome_figures
-from turbomode_assets.stores import Lake, MasterReader, ModelMemory
+from turbomode_assets.stores import Lake, ModelMemory
 from turbomode_assets.stores.signal_book import (
     label_rules,
     outcomes_of,
@@ -75,7 +74,8 @@ def outcomes(
     unsettled = _unsettled(book, lake, span)
     recent = outcomes_of(book, SessionSpan(span.last, span.last).trailing(FIGURES_SESSIONS - 1))
     recent = fully_known(recent, as_of=span.last)
-    figures = _figure_metadata(recent, _regimes(recent, lake, master.open(), settings))
+    regimes = signalled_regimes(recent, lake, master.open(), settings, caller=_CALLER)
+    figures = _figure_metadata(recent, regimes)
     shown = closed.drop(_NOT_SHOWN)
     facts = table_metadata(shown, span, reads=(rules, labels), unsettled=unsettled.height)
     return dg.MaterializeResult(metadata=facts | _unsettled_metadata(unsettled) | figures)
@@ -122,22 +122,6 @@ def _unsettled_metadata(unsettled: pl.DataFrame) -> dict[str, Any]:
         "unsettled_reasons": dg.MetadataValue.md(preview_markdown(reasons)),
         "unsettled_signals": dg.MetadataValue.md(preview_markdown(named, rows=SHOWN_ROWS)),
     }
-
-
-def _regimes(
-    known: pl.DataFrame, lake: Lake, master: MasterReader, settings: SettingsResource
-) -> pl.DataFrame | None:
-    """Market regimes of the sessions that these outcomes were signalled in."""
-    if known.is_empty():
-        return None
-    rule = settings.training().regime_labeling
-    windows = max(rule.trend_window_sessions, rule.volatility_window_sessions)
-    signalled = SessionSpan(known["session"][0], known["session"][-1])
-    history = signalled.trailing(rule.volatility_history_sessions + windows)
-    bars = lake.read("bars", caller=_CALLER, span=history).rows
-    curation = settings.data_quality().curation
-    actions = read_corporate_actions(master, curation, caller=_CALLER)
-    return market_regimes(actions.adjust(bars), rule)
 
 
 def _figure_metadata(known: pl.DataFrame, regimes: pl.DataFrame | None) -> dict[str, Any]:

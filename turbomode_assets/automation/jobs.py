@@ -1,12 +1,19 @@
-"""The jobs people launch from the UI. None of them but `train` trains."""
+"""The jobs that tasks and people launch. None of them but `train` trains."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+TASK_TAG = "turbomode/task"
+"""Run tag whose values never run twice at once: `dagster.yaml` limits each to one."""
 
 INGEST = dg.AssetSelection.groups("ingestion")
 FETCH = dg.AssetSelection.assets("raw_candles", "audit")
 DERIVE = dg.AssetSelection.assets("bars", "features", "labels")
-DECIDE = dg.AssetSelection.assets("drift_metrics", "signals", "outcomes")
 LOOK = dg.AssetSelection.assets("completeness")
+SCAN = dg.AssetSelection.assets("signals", "outcomes")
+TRADE = dg.AssetSelection.assets("backtest")
+WATCH = dg.AssetSelection.assets("drift_metrics")
+TELL = dg.AssetSelection.assets("nightly_page")
 
 SIDE_BY_SIDE = dg.multiprocess_executor.configured(
     {
@@ -18,21 +25,76 @@ SIDE_BY_SIDE = dg.multiprocess_executor.configured(
 """Steps in processes of their own; loading these libraries anew for each would take longer than
 most steps."""
 
-history = dg.define_asset_job(
-    "history",
-    selection=INGEST | DERIVE | LOOK,
-    description="Everything up to features and labels; launch it for a range.",
-)
+TASK_JOBS: dict[str, UnresolvedAssetJobDefinition] = {
+    "ingestion": dg.define_asset_job(
+        "ingestion",
+        selection=INGEST | DERIVE | LOOK,
+        tags={TASK_TAG: "ingestion"},
+        description="Everything up to features and labels: a session by night, a range by hand.",
+    ),
+    "training": dg.define_asset_job(
+        "train",
+        selection=dg.AssetSelection.assets("ensemble"),
+        executor_def=SIDE_BY_SIDE,
+        tags={TASK_TAG: "training"},
+        description="A new ensemble as of a session; base models are fitted side by side.",
+    ),
+    "scanner": dg.define_asset_job(
+        "scanner",
+        selection=SCAN,
+        tags={TASK_TAG: "scanner"},
+        description="Signals of a session by the champion in force, and outcomes of earlier ones.",
+    ),
+    "backtest": dg.define_asset_job(
+        "backtest_generator",
+        selection=TRADE,
+        tags={TASK_TAG: "backtest"},
+        description="What trading every stored prediction up to a session would have brought.",
+    ),
+    "drift_monitor": dg.define_asset_job(
+        "drift_monitor",
+        selection=WATCH | TELL,
+        tags={TASK_TAG: "drift_monitor"},
+        description="How far the market has drifted from what the champion knows, and the page.",
+    ),
+    "maintenance": dg.define_asset_job(
+        "weekly_maintenance",
+        selection=dg.AssetSelection.assets("maintenance"),
+        tags={TASK_TAG: "maintenance"},
+        description="Tables compacted, old files removed, old runs and logs archived.",
+    ),
+}
+"""The job of each task of `scheduler_config.json`, by the task's name.
+
+No job may have the name of an asset: a repository of both does not load.
+"""
+
+_DERIVED = {"bars", "features", "labels", "completeness"}
+_REFERENCE = {"symbol_metadata", "sector_mappings", "splits", "dividends", "fundamentals"}
+TASK_ASSETS: dict[str, frozenset[str]] = {
+    "ingestion": frozenset({"raw_candles", "audit", "db_metadata"} | _REFERENCE | _DERIVED),
+    "training": frozenset({"ensemble"}),
+    "scanner": frozenset({"signals", "outcomes"}),
+    "backtest": frozenset({"backtest"}),
+    "drift_monitor": frozenset({"drift_metrics", "nightly_page"}),
+    "maintenance": frozenset({"maintenance"}),
+}
+"""What each task's job makes: a run that somebody restricted to fewer assets is not the task's."""
+
 nightly = dg.define_asset_job(
     "nightly",
-    selection=INGEST | DERIVE | DECIDE | LOOK,
+    selection=INGEST | DERIVE | LOOK | SCAN | TRADE | WATCH | TELL,
+    # It asks vendors too: never beside an ingestion.
+    tags={TASK_TAG: "ingestion"},
     description="One session from raw candles to signals and outcomes, with the champion in force.",
 )
-train = dg.define_asset_job(
-    "train",
-    selection=dg.AssetSelection.assets("ensemble"),
-    executor_def=SIDE_BY_SIDE,
-    description="A new ensemble as of a session; base models are fitted side by side.",
+NIGHTLY_TASKS = ("ingestion", "scanner", "backtest", "drift_monitor")
+"""Tasks whose work a run of `nightly` does; each job's assets are among its own."""
+
+page = dg.define_asset_job(
+    "page",
+    selection=TELL,
+    description="The nightly page of a session, as of now.",
 )
 backfill = dg.define_asset_job(
     "backfill",
@@ -59,4 +121,4 @@ reference = dg.define_asset_job(
     selection=INGEST - FETCH,
     description="Symbols, sectors, corporate actions and fundamentals.",
 )
-JOBS = [history, nightly, train, backfill, sweep, rederive, readjust, reference]
+JOBS = [*TASK_JOBS.values(), nightly, page, backfill, sweep, rederive, readjust, reference]

@@ -38,6 +38,19 @@ session and what it comes to go out. One signal bought at 100, sold where its la
 """
 
 from turbomode_assets.backtest.figures import backtest_overfitting, survivorship_note
+from turbomode_assets.backtest.reproduction import (
+    OutcomeComparison,
+    compare_outcomes,
+    require_live_signals,
+)
 from turbomode_assets.backtest.simulation import BacktestResult, simulate
 
-__all__ = ["BacktestResult", "backtest_overfitting", "simulate", "survivorship_note"]
+__all__ = [
+    "BacktestResult",
+    "OutcomeComparison",
+    "backtest_overfitting",
+    "compare_outcomes",
+    "require_live_signals",
+    "simulate",
+    "survivorship_note",
+]

@@ -136,8 +136,10 @@ def _session_at(frame: pl.DataFrame, end: str) -> dt.date:
     return found
 
 
-def require_columns(frame: pl.DataFrame, names: Sequence[str], what: str) -> None:
-    """Refuse a table without its columns, and one without rows; labels may rightly have none."""
+def require_columns(
+    frame: pl.DataFrame, names: Sequence[str], what: str, *, may_be_empty: bool = False
+) -> None:
+    """Refuse a table without its columns, and one without rows unless it may rightly have none."""
     absent = [name for name in names if name not in frame.columns]
     if absent:
         raise ContractError(
@@ -145,7 +147,7 @@ def require_columns(frame: pl.DataFrame, names: Sequence[str], what: str) -> Non
             where=f"{what} given to {WHERE}",
             fix=f"give {what} with {', '.join(names)}",
         )
-    if frame.is_empty() and what != "labels":
+    if frame.is_empty() and not may_be_empty:
         raise MissingDataError(
             f"there are no {what}", where=WHERE, fix=f"materialize {what} for the span first"
         )

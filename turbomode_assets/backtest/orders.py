@@ -1,5 +1,6 @@
 """Orders: each signal with its entry and, where its label is known, its exit. No money here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -65,41 +66,59 @@ class Orders:
     exit_price: Floats
     reason: pl.Series
     model_version: pl.Series
+    enters_at_close: NDArray[np.bool_]
+
+
+Rules = TripleBarrierConfig | Mapping[str, TripleBarrierConfig]
+"""One rule for all, or one for each model version."""
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """What the rule of each signal's model says, in sessions."""
+
+    lag: Integers
+    """From the decision to the entry."""
+    horizon: Integers
+    window: Integers
 
 
 def place_orders(
-    predictions: pl.DataFrame, labels: pl.DataFrame, market: Market, rule: TripleBarrierConfig
+    predictions: pl.DataFrame, labels: pl.DataFrame, market: Market, rules: Rules
 ) -> tuple[Orders, dict[str, int]]:
     """Find entry and exit of every signal; count those that cannot be traded, by reason.
 
     A label that became known after the last bar is not read. Signals are left out that would
-    enter after the last bar (pending), without a bar to enter at (no_entry_bar), and those whose
-    barriers have no width at the decision, so that they never have a label (no_volatility).
+    enter after the last bar (pending), without a bar to enter at (no_entry_bar), those whose
+    barriers have no width at the decision, so that they never have a label (no_volatility), and
+    those of a model without a rule (no_rule).
 
     Raises:
         ContractError: columns are missing, a key is doubled, or labels do not fit the bars.
         MissingDataError: a signal past its vertical barrier has no label.
     """
-    require_columns(labels, _READ_LABELS, "labels")
-    wanted = predictions.filter(pl.col("signal").is_in([SELL, BUY]))
+    require_columns(labels, _READ_LABELS, "labels", may_be_empty=True)
+    said = predictions.filter(pl.col("signal").is_in([SELL, BUY]))
+    wanted = _with_rule(said, rules)
     due = wanted.filter(pl.col(SESSION) <= market.sessions[-1])
     signal, symbol, due = places_of(due, SESSION, market.symbols, market.sessions, "predictions")
-    lag = 1 if rule.entry == "next_open" else 0
-    entry = signal + lag
-    column = market.prices[OPEN if lag else CLOSE]
+    terms = _terms(due, rules)
+    entry = signal + terms.lag
     price = np.full(len(entry), np.nan)
     has_come = entry < len(market.sessions)
-    price[has_come] = column[entry[has_come], symbol[has_come]]
+    for lag, name in ((0, CLOSE), (1, OPEN)):
+        there = has_come & (terms.lag == lag)
+        price[there] = market.prices[name][entry[there], symbol[there]]
 
     row, known = _match(labels, market, signal, symbol)
     settle, exits, exit_price, reason = _exits(known, row, entry, price, symbol, market)
     is_open = row < 0
-    tradeable, left_out = _sort_out(market, rule, signal, symbol, price, has_come & is_open)
+    tradeable, left_out = _sort_out(market, terms, signal, symbol, price, has_come & is_open)
     tradeable &= has_come
-    expiry = entry + rule.horizon_sessions
+    expiry = entry + terms.horizon
     overdue = np.flatnonzero(is_open & tradeable & (expiry < len(market.sessions)))
     if len(overdue):
-        _require_no_label_is_due(market, overdue, entry, expiry, symbol, lag=lag)
+        _require_no_label_is_due(market, overdue, entry, expiry, symbol, terms.lag)
         # Entered at the last close there is: the vertical barrier ends it at that price.
         settle[overdue], exits[overdue] = expiry[overdue], entry[overdue]
         exit_price[overdue] = price[overdue]
@@ -124,14 +143,40 @@ def place_orders(
         exit_price=exit_price[order],
         reason=reason.gather(order),
         model_version=_versions(due).gather(order),
+        enters_at_close=(terms.lag == 0)[order],
     )
+    left_out["no_rule"] = said.height - wanted.height
     left_out["pending"] = wanted.height - due.height + int((~has_come).sum())
     return orders, left_out
 
 
+def _with_rule(signals: pl.DataFrame, rules: Rules) -> pl.DataFrame:
+    """Signals of models that have a rule."""
+    if isinstance(rules, TripleBarrierConfig):
+        return signals
+    require_columns(signals, ("model_version",), "predictions", may_be_empty=True)
+    return signals.filter(pl.col("model_version").is_in(list(rules)))
+
+
+def _terms(signals: pl.DataFrame, rules: Rules) -> _Terms:
+    if isinstance(rules, TripleBarrierConfig):
+        numbers = np.tile(_numbers(rules), (signals.height, 1))
+    else:
+        versions = {name: place for place, name in enumerate(rules)}
+        table = np.array([_numbers(rule) for rule in rules.values()], dtype=np.int64).reshape(-1, 3)
+        places = signals.get_column("model_version").replace_strict(versions, return_dtype=pl.Int64)
+        numbers = table[places.to_numpy().astype(np.int64)]
+    return _Terms(*numbers.T)
+
+
+def _numbers(rule: TripleBarrierConfig) -> tuple[int, int, int]:
+    lag = 1 if rule.entry == "next_open" else 0
+    return lag, rule.horizon_sessions, rule.volatility_window_sessions
+
+
 def _sort_out(
     market: Market,
-    rule: TripleBarrierConfig,
+    terms: _Terms,
     signal: Integers,
     symbol: Integers,
     price: Floats,
@@ -140,7 +185,9 @@ def _sort_out(
     """Tell which signals have a price and barriers, as every labelled one has; count the others."""
     no_bar = unlabelled & np.isnan(price)
     no_width = unlabelled & ~no_bar
-    no_width[no_width] = ~_has_volatility(market, signal[no_width], symbol[no_width], rule)
+    for window in np.unique(terms.window[no_width]).tolist():
+        asked = np.flatnonzero(unlabelled & ~no_bar & (terms.window == window))
+        no_width[asked] = ~_has_volatility(market, signal[asked], symbol[asked], window)
     counts = {"no_entry_bar": int(no_bar.sum()), "no_volatility": int(no_width.sum())}
     return ~no_bar & ~no_width, counts
 
@@ -203,10 +250,9 @@ def _exits(
 
 
 def _has_volatility(
-    market: Market, signal: Integers, symbol: Integers, rule: TripleBarrierConfig
+    market: Market, signal: Integers, symbol: Integers, window: int
 ) -> NDArray[np.bool_]:
     """Tell whether each window of closes is complete and moves: else there is no barrier."""
-    window = rule.volatility_window_sessions
     result = signal >= window
     places, symbols = signal[result], symbol[result]
     ages = np.arange(-window, 1)[:, None]
@@ -221,8 +267,7 @@ def _require_no_label_is_due(
     entry: Integers,
     expiry: Integers,
     symbol: Integers,
-    *,
-    lag: int,
+    lag: Integers,
 ) -> None:
     """Refuse signals that should have a label by now.
 
@@ -231,12 +276,13 @@ def _require_no_label_is_due(
     missing = [
         place
         for place in overdue.tolist()
-        if lag
+        if lag[place]
         or np.isfinite(market.close[entry[place] + 1 : expiry[place] + 1, symbol[place]]).any()
     ]
     if missing:
+        decided = entry - lag
         named = [
-            f"{market.symbols.categories[int(symbol[place])]} {market.sessions[entry[place] - lag]}"
+            f"{market.symbols.categories[int(symbol[place])]} {market.sessions[decided[place]]}"
             for place in missing
         ]
         raise MissingDataError(

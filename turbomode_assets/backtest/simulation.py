@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from turbomode_assets.backtest.costs import executed_price, transaction_cost
 from turbomode_assets.backtest.figures import measure, with_drawdown
 from turbomode_assets.backtest.market import Floats, Integers, Market, lay_out_market
-from turbomode_assets.backtest.orders import NEVER, Orders, place_orders
+from turbomode_assets.backtest.orders import NEVER, Orders, Rules, place_orders
 from turbomode_assets.config.backtest import BacktestConfig
 from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
@@ -17,7 +17,15 @@ from turbomode_assets.contracts.columns import SESSION, SYMBOL
 _LEAST_SHARE = 1e-6
 """Of the equity: room below it is rounding, not room for a position."""
 _SIDES = {1.0: "long", -1.0: "short"}
-_FATES = ("traded", "already_held", "no_room", "no_entry_bar", "no_volatility", "pending")
+_FATES = (
+    "traded",
+    "already_held",
+    "no_room",
+    "no_entry_bar",
+    "no_volatility",
+    "no_rule",
+    "pending",
+)
 
 
 @dataclass(frozen=True)
@@ -26,6 +34,7 @@ class BacktestResult:
 
     `trades` has a row for each position opened: symbol, side (long, short), signal_session,
     entry_session, exit_session, entry_price and exit_price (forward-adjusted, after slippage),
+    quoted_entry_price and quoted_exit_price (the same before slippage, as the label has them),
     quantity (adjusted shares, above 0), cost_usd, profit_usd (before costs), return (after costs,
     of the amount at entry), exit_reason (as the label has it: a short gains at `stop_loss`) and
     model_version. A position still open has the exit_reason `open`, no exit, and the profit at
@@ -50,16 +59,18 @@ def simulate(
     bars: pl.DataFrame,
     config: BacktestConfig,
     *,
-    rule: TripleBarrierConfig,
+    rule: Rules,
     trials: int = 1,
     trial_sharpe_variance: float = 0.0,
 ) -> BacktestResult:
     """Trade every BUY (long) and SELL (short) of stored predictions, as DESIGN section 4 says.
 
     `predictions` and `labels` follow their tables; `bars` has symbol, session, open, high, low,
-    close, forward-adjusted as for the labels, from `rule.volatility_window_sessions` before the
-    first prediction on. `rule` is the one that the labels were made by. The last bar's session is
-    the present: what became known later is not read, and later rows change no earlier equity.
+    close, forward-adjusted as for the labels, from `volatility_window_sessions` of the rule before
+    the first prediction on. `rule` is the one that the labels were made by, or such a rule for each
+    model version of the predictions: then the label of a decision is by its model's rule. The last
+    bar's session is the present: what became known later is not read, and later rows change no
+    earlier equity.
 
     A signal of session T enters at the next session's open (with entry="close" at T's close) and
     exits where its label does; the money is there from the session on which that is known. Without
@@ -79,10 +90,10 @@ def simulate(
         ContractError: columns are missing, keys are doubled, or labels do not fit the bars.
         InputError: a day is no session, or trials are below 1.
     """
-    market = lay_out_market(predictions, bars, lookback_sessions=rule.volatility_window_sessions)
+    market = lay_out_market(predictions, bars, lookback_sessions=_longest_window(rule))
     orders, fates = place_orders(predictions, labels, market, rule)
     account = _Account(orders, market, config)
-    account.run(enters_at_close=rule.entry == "close")
+    account.run()
     trades = account.trades()
     equity = with_drawdown(account.equity(), config.initial_capital_usd)
     fates |= account.fates
@@ -97,6 +108,11 @@ def simulate(
     counts = [fates[fate] for fate in _FATES]
     signals = pl.DataFrame({"fate": _FATES, "count": pl.Series(counts, dtype=pl.Int64)})
     return BacktestResult(trades, equity, figures, signals)
+
+
+def _longest_window(rule: Rules) -> int:
+    rules = [rule] if isinstance(rule, TripleBarrierConfig) else list(rule.values())
+    return max((each.volatility_window_sessions for each in rules), default=0)
 
 
 class _Account:
@@ -122,20 +138,19 @@ class _Account:
         self.fates = {"traded": 0, "already_held": 0, "no_room": 0}
         self.slippage_usd = 0.0
 
-    def run(self, *, enters_at_close: bool) -> None:
+    def run(self) -> None:
         """Go through the sessions in order."""
         places = range(self._market.start, len(self._market.sessions))
         bounds = np.searchsorted(self._orders.entry, [*places, len(self._market.sessions)])
         for place, first, after in zip(places, bounds[:-1], bounds[1:], strict=True):
             self._turnover = 0.0
             entering = np.arange(first, after)
-            if not enters_at_close:
-                self._enter(entering)
+            at_close = self._orders.enters_at_close[first:after]
+            self._enter(entering[~at_close])
             close = self._market.close[place]
             np.copyto(self._last_close, close, where=np.isfinite(close))
             self._settle(place)
-            if enters_at_close:
-                self._enter(entering)
+            self._enter(entering[at_close])
             held = self._held_values()
             gross, net = float(np.abs(held).sum()), float(held.sum())
             self._rows.append((self._cash + net, self._cash, gross, net, self._turnover))
@@ -220,6 +235,10 @@ class _Account:
                 "cost_usd": cost,
                 "profit_usd": profit,
                 "return": (profit - cost) / (np.abs(quantity) * entry_price),
+                "quoted_entry_price": orders.price[opened],
+                "quoted_exit_price": pl.Series(orders.exit_price[opened]).set(
+                    pl.Series(is_open), None
+                ),
                 "exit_reason": orders.reason.gather(opened).set(pl.Series(is_open), "open"),
                 "model_version": orders.model_version.gather(opened),
             }

@@ -9,12 +9,19 @@ from dotenv import load_dotenv
 from turbomode_assets.contracts.errors import TurbomodeError
 
 COMMANDS = {
+    "alerts": "turbomode_assets.cli.alerts",
     "backfill": "turbomode_assets.cli.backfill",
+    "backup": "turbomode_assets.cli.backup",
     "config": "turbomode_assets.cli.config",
     "demo": "turbomode_assets.cli.demo",
     "explain": "turbomode_assets.cli.explain",
     "features": "turbomode_assets.cli.features",
     "models": "turbomode_assets.cli.models",
+    "page": "turbomode_assets.cli.page",
+    "pause": "turbomode_assets.cli.tasks",
+    "restore": "turbomode_assets.cli.restore",
+    "resume": "turbomode_assets.cli.tasks",
+    "run": "turbomode_assets.cli.tasks",
     "signals": "turbomode_assets.cli.signals",
     "status": "turbomode_assets.cli.status",
 }

@@ -38,7 +38,7 @@ def demo() -> None:
     with dg.DagsterInstance.get() as instance:
         runner = Runner(definitions, instance, console)
         console.rule(f"history {history} as one range (vendor=simulated)")
-        runner.run("history", history)
+        runner.run("ingestion", history)
         console.rule(f"training as of {trained}")
         runner.run("train", SessionSpan(trained, trained))
         print_decision(console, settings)

@@ -22,6 +22,7 @@ from turbomode_assets.reports.explanation import (
     explanation_page,
 )
 from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.signals.decision import HOLD
 from turbomode_assets.signals.explanation import (
     EQUAL_WITHIN,
     deciding_rule,
@@ -131,12 +132,14 @@ def _contributions(sources: SignalSources, top: int) -> pl.DataFrame:
 
 def _signal_facts(sources: SignalSources, rule: str) -> dict[str, str]:
     row, thresholds = sources.row, sources.model.config.signals
-    facts = {"signal": f"{row['signal']}, sent as the {sources.role() or 'unrecorded model'}'s"}
+    role = sources.remembered.get("role", "unrecorded model")
+    facts = {"signal": f"{row['signal']}, sent as the {role}'s"}
     facts |= {f"P({name})": f"{row[f'p_{name.lower()}']:.6f}" for name in CLASSES}
     facts |= {
         "thresholds": f"BUY {thresholds.buy_threshold:g}, SELL {thresholds.sell_threshold:g} "
         "(the configuration stored with the model)",
         "rule": rule,
+        **_traded(sources),
         "regime": sources.regime() or "unknown: too few sessions before",
         "sector": sources.sector() or "not mapped",
         "gate override": row["gate_override"] or "none",
@@ -144,6 +147,33 @@ def _signal_facts(sources: SignalSources, rule: str) -> dict[str, str]:
     }
     shadow = "; ".join(f"{said['model_version']} said {_said(said)}" for said in sources.shadow())
     return facts | ({"challenger": shadow} if shadow else {})
+
+
+def _traded(sources: SignalSources) -> dict[str, str]:
+    """Rank, entry, barriers and expiry, as model memory has them."""
+    kept = sources.remembered
+    if kept.get("entry_session") is None:
+        return {"trade": "not recorded with this signal"}
+    price, rule = kept["entry_price_estimate"], sources.model.config.triple_barrier
+    is_exact = rule.entry == "close"
+    facts = {
+        "entry": f"{kept['entry_session']} at {price:.6g} USD, the session's close"
+        + ("" if is_exact else ", an estimate of the open"),
+    }
+    if kept["profit_take_price"] is not None:
+        width = f"{rule.profit_take:g} and {rule.stop_loss:g} daily volatilities up and down"
+        facts["profit at"] = _distance(kept["profit_take_price"], price)
+        facts["stop at"] = f"{_distance(kept['stop_loss_price'], price)} ({width})"
+    expiry = f"{kept['expiry_session']}, {rule.horizon_sessions} sessions after the entry"
+    rank = "none: it is held" if kept["signal"] == HOLD else "none: it did not go out"
+    return facts | {
+        "expiry": expiry,
+        "rank": rank if kept["rank"] is None else f"{kept['rank']} of the session, by probability",
+    }
+
+
+def _distance(price: float, entry: float) -> str:
+    return f"{price:.6g} USD, {price / entry - 1:+.2%}"
 
 
 def _origin_facts(sources: SignalSources) -> dict[str, str]:

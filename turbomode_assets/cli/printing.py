@@ -1,6 +1,7 @@
 """What commands print: signals, and where the stores lie."""
 
 import polars as pl
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -9,6 +10,13 @@ from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.promotions import promotions
 from turbomode_assets.stores.signal_book import active_signals
+
+_SHARES = {"P(sell)": "p_sell", "P(hold)": "p_hold", "P(buy)": "p_buy"}
+_PRICES = {
+    "entry": "entry_price_estimate",
+    "profit": "profit_take_price",
+    "stop": "stop_loss_price",
+}
 
 
 def print_signals(console: Console, settings: SettingsResource) -> None:
@@ -26,13 +34,33 @@ def print_signals(console: Console, settings: SettingsResource) -> None:
             fix="run `make demo`, or materialize the graph as the README says",
         )
     first = newest.row(0, named=True)
-    table = Table(title=f"Signals of {first['session']}, vendor={first['vendor']}")
-    for heading in ("symbol", "signal", "P(sell)", "P(hold)", "P(buy)", "model"):
-        table.add_column(heading, justify="right" if heading.startswith("P") else "left")
+    entry, expiry = (_day(first[name]) for name in ("entry_session", "expiry_session"))
+    traded = f"in on {entry} at about the entry price, out by {expiry}"
+    models = ", ".join(sorted(newest.get_column("model_version").unique()))
+    table = Table(
+        title=f"Signals of {first['session']}, vendor={first['vendor']}",
+        caption=f"{traded}; model {models}",
+        box=SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+    )
+    longest = max(len(symbol) for symbol in newest.get_column("symbol"))
+    for heading in ("rank", "symbol", "signal", *_SHARES, *_PRICES):
+        is_text = heading in ("symbol", "signal")
+        table.add_column(
+            heading,
+            justify="left" if is_text else "right",
+            min_width=longest if heading == "symbol" else None,
+        )
     for row in newest.iter_rows(named=True):
-        shares = [f"{row[name]:.3f}" for name in ("p_sell", "p_hold", "p_buy")]
-        table.add_row(row["symbol"], row["signal"], *shares, row["model_version"])
+        shares = [f"{row[name]:.3f}" for name in _SHARES.values()]
+        prices = [row[name] for name in _PRICES.values()]
+        told = ["" if price is None else f"{price:,.6g}" for price in prices]
+        table.add_row(str(row["rank"] or ""), row["symbol"], row["signal"], *shares, *told)
     console.print(table)
+
+
+def _day(session: object) -> str:
+    return "an unrecorded session" if session is None else str(session)
 
 
 def print_stores(console: Console, settings: SettingsResource) -> None:

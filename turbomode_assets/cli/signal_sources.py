@@ -176,14 +176,18 @@ class SignalSources:
         """Every decision about the model, in order."""
         return promotions(self._memory).filter(pl.col("model_version") == self.model_version)
 
-    def role(self) -> str | None:
-        """Whether the model was champion or challenger when it gave the signal."""
-        roles = self._memory.query(
-            "SELECT coalesce(role, 'champion') AS role FROM signal_history"
+    @cached_property
+    def remembered(self) -> Mapping[str, Any]:
+        """The signal's row in model memory: its role and what is traded on it; empty without one.
+
+        A signal of a champion from before roles were recorded has that of champion.
+        """
+        rows = self._memory.query(
+            "SELECT * REPLACE (coalesce(role, 'champion') AS role) FROM signal_history"
             " WHERE symbol = ? AND session = ? AND model_version = ?",
             [self.symbol, self.session, self.model_version],
         )
-        return str(roles.item()) if roles.height else None
+        return rows.row(0, named=True) if rows.height else {}
 
     def configuration_version(self) -> str | None:
         """Version of the training configuration that the model was made with."""

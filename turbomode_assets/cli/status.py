@@ -1,29 +1,51 @@
-"""`turbomode status`: how complete the market data are, in the terminal."""
+"""`turbomode status`: the tasks, and how complete the market data are, in the terminal."""
 
 import click
+import dagster as dg
+from dagster._core.errors import DagsterHomeNotSetError
 from rich.console import Console
+from rich.text import Text
 
-from turbomode_assets.contracts.errors import MissingDataError
+from turbomode_assets.automation.task_status import task_rows
+from turbomode_assets.automation.tasks import TrainingPolicy, roster_at
 from turbomode_assets.reports import status_lines
+from turbomode_assets.reports.tasks import task_lines
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.stores import MasterReader
-from turbomode_assets.stores.operations import Operations
+from turbomode_assets.stores.operations import Operations, utc_now
 
 
 @click.command()
 def status() -> None:
-    """Show the ledger: shares of GREEN, AMBER and RED, why, how old, and what is queued."""
+    """Show the tasks and the ledger.
+
+    Of each task: on or off, when next, the last run, what it waits for. Of the ledger: shares of
+    GREEN, AMBER and RED, why, how old, and what is queued.
+    """
     settings, console = SettingsResource(), Console()
+    for line in [*_tasks(settings, console.width), Text(), *_ledger(settings, console.width)]:
+        console.print(line)
+
+
+def _tasks(settings: SettingsResource, width: int) -> list[Text]:
+    config, now = settings.scheduler(), utc_now()
+    try:
+        with dg.DagsterInstance.get() as instance:
+            roster = roster_at(instance, config, TrainingPolicy(settings, utc_now), now)
+            return task_lines(task_rows(instance, roster), zone=config.time_zone, width=width)
+    except DagsterHomeNotSetError:
+        return [Text("Tasks: unknown, for DAGSTER_HOME is not set (`make .env` writes it)")]
+
+
+def _ledger(settings: SettingsResource, width: int) -> list[Text]:
     master = MasterReader(settings.master_root)
     audited = master.stored_span("partition_status")
     if audited is None:
-        raise MissingDataError(
-            "nothing was audited yet",
-            where=settings.master_root,
-            fix="run `make demo`, or materialize raw_candles and audit as the README says",
-        )
+        return [
+            Text("Nothing was audited yet.", style="bold"),
+            Text("Run `make demo`, or materialize raw_candles and audit as the README says."),
+        ]
     ledger = master.read("partition_status", caller="status").rows
     audits = master.read("audits", caller="status").rows
     queue = Operations(settings.operations_url).queued()
-    for line in status_lines(ledger, audits, queue, as_of=audited.last, width=console.width):
-        console.print(line)
+    return status_lines(ledger, audits, queue, as_of=audited.last, width=width)

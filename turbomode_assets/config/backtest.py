@@ -1,10 +1,10 @@
-"""The section on how stored predictions are traded in a backtest."""
+"""The file `backtest_config.json`: how stored predictions are traded in a backtest."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from turbomode_assets.config.section import Section
+from turbomode_assets.config.section import ConfigurationFile, Section
 
 BasisPoints = Annotated[float, Field(ge=0, lt=10_000)]
 
@@ -38,4 +38,24 @@ class BacktestConfig(Section):
                 f"position_limit ({self.position_limit}) must not be above "
                 f"maximum_gross_exposure ({self.maximum_gross_exposure})"
             )
+        return self
+
+
+class BacktestFile(ConfigurationFile):
+    """How far back stored signals are traded, how, and how finely luck is told from skill.
+
+    The last `sessions` sessions up to a run's last one are traded, all with null. For the
+    probability of overfitting the sessions of champion and challenger are cut into
+    `overfitting_blocks`; it takes two sessions for each.
+    """
+
+    changelog: Annotated[dict[str, str], Field(min_length=1)]
+    sessions: Annotated[int, Field(ge=2)] | None
+    overfitting_blocks: Annotated[int, Field(ge=4, le=32, multiple_of=2)]
+    trading: BacktestConfig
+
+    @model_validator(mode="after")
+    def _version_is_in_changelog(self) -> Self:
+        if self.version not in self.changelog:
+            raise ValueError(f"version {self.version} has no changelog entry")
         return self

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from turbomode_assets.config.backtest import BacktestFile
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.config.scheduler import SchedulerConfig
 from turbomode_assets.config.section import ConfigurationFile, Section
@@ -18,12 +19,14 @@ TRAINING_FILE = "turbomode_training_config.json"
 SCHEDULER_FILE = "scheduler_config.json"
 VENDORS_FILE = "vendors.json"
 DATA_QUALITY_FILE = "data_quality_config.json"
+BACKTEST_FILE = "backtest_config.json"
 
 FILES: dict[str, type[ConfigurationFile]] = {
     TRAINING_FILE: TrainingConfig,
     SCHEDULER_FILE: SchedulerConfig,
     VENDORS_FILE: VendorsConfig,
     DATA_QUALITY_FILE: DataQualityConfig,
+    BACKTEST_FILE: BacktestFile,
 }
 
 _SHAPING = (
@@ -60,6 +63,11 @@ def load_vendors_config(directory: Path) -> VendorsConfig:
 def load_data_quality_config(directory: Path) -> DataQualityConfig:
     """Read what market data must be like."""
     return _load(directory / DATA_QUALITY_FILE, DataQualityConfig)
+
+
+def load_backtest_file(directory: Path) -> BacktestFile:
+    """Read how stored predictions are traded."""
+    return _load(directory / BACKTEST_FILE, BacktestFile)
 
 
 def load_file(directory: Path, name: str) -> ConfigurationFile:

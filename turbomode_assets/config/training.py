@@ -29,6 +29,8 @@ LONGEST_HORIZON = 63
 LONGEST_VOLATILITY_WINDOW = 252
 LONGEST_LABEL_WINDOW = LONGEST_HORIZON + LONGEST_VOLATILITY_WINDOW + 2
 """Sessions before a label's known session that any allowed configuration reads."""
+LONGEST_LIQUIDITY_WINDOW = 252
+"""Sessions up to a decision whose dollar volumes any allowed configuration judges."""
 LONGEST_SEQUENCE = 252
 """Sessions before a prediction that any allowed model or drift window reads."""
 LONGEST_TRAINING_BARS = LONGEST_TRAINING + LONGEST_REGIME_HISTORY + 252
@@ -88,13 +90,20 @@ class DriftConfig(Section):
 
 
 class SignalsConfig(Section):
-    """A side is signalled when its probability reaches its threshold and leads the other side.
+    """When a side is signalled, and which symbols of a session may be.
 
-    `buy_threshold` is that of BUY, `sell_threshold` that of SELL.
+    A side is signalled when its probability reaches its threshold and leads the other side.
+    `buy_threshold` is that of BUY, `sell_threshold` that of SELL. A symbol may be signalled when
+    its unadjusted close is at least `minimum_close_usd`, and the median of its dollar volumes in
+    the last `liquidity_window_sessions`, which must all be known, at least
+    `minimum_dollar_volume_usd`.
     """
 
     buy_threshold: Probability
     sell_threshold: Probability
+    minimum_close_usd: Annotated[float, Field(ge=0)]
+    minimum_dollar_volume_usd: Annotated[float, Field(ge=0)]
+    liquidity_window_sessions: Annotated[int, Field(ge=1, le=LONGEST_LIQUIDITY_WINDOW)]
 
 
 class TrainingConfig(ConfigurationFile):

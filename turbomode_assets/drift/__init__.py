@@ -7,16 +7,30 @@ from turbomode_assets.drift.statistics import (
     ks_statistic,
     population_stability_index,
 )
+from turbomode_assets.drift.subjects import (
+    SUBJECTS,
+    drift_where_whole,
+    freeze_outcomes,
+    freeze_predictions,
+    outcome_values,
+    subject_verdicts,
+)
 from turbomode_assets.drift.verdict import drift_verdicts
 
 __all__ = [
+    "SUBJECTS",
     "DriftReference",
     "WindowMaxima",
     "drift_by_session",
     "drift_verdicts",
+    "drift_where_whole",
+    "freeze_outcomes",
+    "freeze_predictions",
     "freeze_reference",
     "kl_divergence",
     "ks_statistic",
+    "outcome_values",
     "population_stability",
     "population_stability_index",
+    "subject_verdicts",
 ]

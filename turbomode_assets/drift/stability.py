@@ -1,7 +1,7 @@
 """The drift statistics of recent features against the frozen reference, feature by feature."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 import polars as pl
@@ -91,7 +91,12 @@ def population_stability(
 
 
 def drift_by_session(
-    reference: DriftReference, features: pl.DataFrame, span: SessionSpan, config: DriftConfig
+    reference: DriftReference,
+    features: pl.DataFrame,
+    span: SessionSpan,
+    config: DriftConfig,
+    *,
+    empty: Collection[dt.date] = (),
 ) -> pl.DataFrame:
     """Measure `population_stability` on every session of `span`, over its trailing window.
 
@@ -99,17 +104,19 @@ def drift_by_session(
     as in the windows of the reference's maxima, which hold for no other length, and
     `config.window_sessions` where it has none. `features` must reach back that far; rows outside
     the windows are ignored. A session's rows are counted once and shared by all windows that hold
-    it, in integers: a range gives exactly what its sessions give one by one.
+    it, in integers: a range gives exactly what its sessions give one by one. `empty` are sessions
+    that are known to have no rows (nothing was missed: nothing happened).
 
     Raises:
-        MissingDataError: a session in a window has no rows at all, or features are missing.
+        MissingDataError: another session in a window has no rows at all, a window has none in any
+            of its sessions, or features are missing.
     """
     require_columns(features, [SESSION, *reference.columns], where=_WHERE)
     maxima = reference.maxima
     window_sessions = config.window_sessions if maxima is None else maxima.window_sessions
     sessions = span.trailing(window_sessions - 1).sessions
     features = features.filter(pl.col(SESSION).is_between(sessions[0], sessions[-1]))
-    found = set(features[SESSION].unique())
+    found = set(features[SESSION].unique()) | set(empty)
     if absent := [session for session in sessions if session not in found]:
         raise MissingDataError(
             f"sessions without a single row: {first_few(absent)}",
@@ -119,7 +126,19 @@ def drift_by_session(
     known = np.asarray(sessions, dtype="datetime64[D]")
     positions = np.searchsorted(known, features[SESSION].to_numpy().astype("datetime64[D]"))
     daily = bin_counts(reference.features, features, positions, sessions=len(sessions))
-    return _drift_frame(reference, span.sessions, window_counts(daily, window_sessions), config)
+    counts = window_counts(daily, window_sessions)
+    _require_rows(counts, span)
+    return _drift_frame(reference, span.sessions, counts, config)
+
+
+def _require_rows(counts: Counts, span: SessionSpan) -> None:
+    filled = counts[:, 0].sum(axis=-1) > 0
+    if bare := [each for each, has_rows in zip(span.sessions, filled, strict=True) if not has_rows]:
+        raise MissingDataError(
+            f"windows without a single row, up to: {first_few(bare)}",
+            where=_WHERE,
+            fix="measure drift on sessions whose windows hold rows",
+        )
 
 
 def _drift_frame(

@@ -86,6 +86,18 @@ def forecasts_without(
     }
 
 
+def settled_forecast(base: BaseProbabilities, stacked: Stacked) -> Probabilities:
+    """What the final meta-learner and calibrator say of out-of-fold forecasts; NaN where none are.
+
+    Every fold's rows, the first one's too, and all through the stack that signals go through: this
+    is what the ensemble will say of rows that it did not learn from, while nothing changes.
+    """
+    forecast = np.full((len(base), len(CLASSES)), np.nan)
+    known = ~np.isnan(base).any(axis=(1, 2))
+    forecast[known] = stacked.calibrator.apply(stacked.meta_learner.predict_proba(base[known]))
+    return forecast
+
+
 def evaluated_rows(folds: Sequence[Fold]) -> Rows:
     """Rows that the ensemble is judged on, ascending: those of the second fold and later."""
     return np.sort(np.concatenate([fold.test for fold in folds[1:]]))

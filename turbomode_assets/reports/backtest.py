@@ -1,5 +1,6 @@
 """Picture of a backtest: the equity of every session, and how far it fell from its highest."""
 
+import textwrap
 from collections.abc import Collection
 
 import numpy as np
@@ -22,10 +23,13 @@ from turbomode_assets.reports.canvas import (
 )
 
 FEW_SESSIONS = 30
+NOTE_COLUMNS = 150
 
 
-def backtest_picture(equity: pl.DataFrame, *, vendors: Collection[str]) -> bytes:
-    """Equity in USD above its drawdown in percent.
+def backtest_picture(
+    equity: pl.DataFrame, *, vendors: Collection[str], note: str | None = None
+) -> bytes:
+    """Equity in USD above its drawdown in percent, and below them a note on what to make of it.
 
     `equity` has session, equity (USD) and drawdown (a share), as a backtest gives it.
     """
@@ -54,6 +58,9 @@ def backtest_picture(equity: pl.DataFrame, *, vendors: Collection[str]) -> bytes
     below.yaxis.set_major_locator(MaxNLocator(3))
     name_axis(below, "drawdown, %")
     time_axis(below, sessions)
+    if note is not None:
+        written = "\n".join(textwrap.wrap(note, NOTE_COLUMNS))
+        figure.supxlabel(written, x=0.01, ha="left", fontsize=6.5, color=INK)
     return to_png(figure)
 
 

@@ -6,6 +6,18 @@ from turbomode_assets.contracts.columns import SESSION, SYMBOL
 from turbomode_assets.reports.canvas import vendor_mark
 
 SHOWN_COLUMNS = 9
+SIGNAL_COLUMNS = (
+    "rank",
+    SYMBOL,
+    "signal",
+    "confidence",
+    "entry_session",
+    "entry_price_estimate",
+    "profit_take_price",
+    "stop_loss_price",
+    "expiry_session",
+)
+"""What is shown of a BUY or SELL."""
 
 
 def preview_markdown(frame: pl.DataFrame, rows: int = 5) -> str:
@@ -24,29 +36,24 @@ def preview_markdown(frame: pl.DataFrame, rows: int = 5) -> str:
     return f"{table}\n\n... {', '.join(more)}" if more else table
 
 
-def signal_table(predictions: pl.DataFrame, rows: int = 30) -> str:
-    """List BUY and SELL of the last session, the surest first, and count the HOLDs.
+def signal_table(signals: pl.DataFrame, rows: int = 30) -> str:
+    """List BUY and SELL of the last session by their rank, and count the HOLDs.
 
-    Reads the predictions table. The first line names session, counts and vendors.
+    Reads the predictions table with what is traded on each row, and its rank. The first line names
+    session, counts and vendors.
     """
-    if predictions.is_empty():
+    if signals.is_empty():
         return "no predictions"
-    last = predictions.filter(pl.col(SESSION) == pl.col(SESSION).max())
-    sides = [
-        last.filter(signal=side)
-        .with_columns(pl.col(column).alias("probability"))
-        .sort(["probability", SYMBOL], descending=[True, False])
-        for side, column in (("BUY", "p_buy"), ("SELL", "p_sell"))
-    ]
-    signalled = pl.concat(sides)
-    held = last.height - signalled.height
+    last = signals.filter(pl.col(SESSION) == pl.col(SESSION).max())
+    signalled = last.filter(pl.col("signal") != "HOLD").sort("rank")
+    counts = [last.filter(signal=kind).height for kind in ("BUY", "SELL", "HOLD")]
     head = (
-        f"**{last[SESSION][0]}**: {sides[0].height} BUY, {sides[1].height} SELL, {held} HOLD"
+        f"**{last[SESSION][0]}**: {counts[0]} BUY, {counts[1]} SELL, {counts[2]} HOLD"
         f" ({vendor_mark(last, None)})"
     )
     if signalled.is_empty():
         return head
-    shown = signalled.head(rows).select(SYMBOL, "signal", "p_sell", "p_hold", "p_buy")
+    shown = signalled.head(rows).select(SIGNAL_COLUMNS)
     more = f"\n\n... {signalled.height - rows} more" if signalled.height > rows else ""
     return f"{head}\n\n{_table(shown)}{more}"
 

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import dagster as dg
 
+from turbomode_assets.config.backtest import BacktestFile
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.config.loader import (
+    load_backtest_file,
     load_data_quality_config,
     load_scheduler_config,
     load_training_config,
@@ -22,6 +24,8 @@ DATA_ROOT_VARIABLE = "TURBOMODE_DATA_ROOT"
 TENANT_VARIABLE = "TURBOMODE_TENANT"
 OPERATIONS_VARIABLE = "TURBOMODE_OPERATIONS_URL"
 CONFIG_DIR_VARIABLE = "TURBOMODE_CONFIG_DIR"
+ALERT_URLS_VARIABLE = "TURBOMODE_ALERT_URLS"
+HEARTBEAT_URL_VARIABLE = "TURBOMODE_HEARTBEAT_URL"
 DEFAULT_TENANT = "default"
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -96,6 +100,16 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
         return given or f"sqlite:///{self.root / 'operations' / 'operations.sqlite'}"
 
     @property
+    def alert_urls(self) -> tuple[str, ...]:
+        """Addresses that alerts go to, as apprise writes them. Secrets: never show them."""
+        return tuple(os.environ.get(ALERT_URLS_VARIABLE, "").split())
+
+    @property
+    def heartbeat_url(self) -> str | None:
+        """Address that is called when a night is complete. A secret: never show it."""
+        return os.environ.get(HEARTBEAT_URL_VARIABLE, "").strip() or None
+
+    @property
     def lake_root(self) -> str:
         """Root of the tenant's lake."""
         return str(self.root / "lake" / self.tenant_name)
@@ -118,6 +132,11 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
         """Read the vendors' settings."""
         return load_vendors_config(self.configs)
 
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the market data are made up."""
+        return self.vendors().precedence == ["simulated"]
+
     def scheduler(self) -> SchedulerConfig:
         """Read the schedules."""
         return load_scheduler_config(self.configs)
@@ -125,3 +144,7 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
     def data_quality(self) -> DataQualityConfig:
         """Read what market data must be like."""
         return load_data_quality_config(self.configs)
+
+    def backtest(self) -> BacktestFile:
+        """Read how stored predictions are traded."""
+        return load_backtest_file(self.configs)

@@ -169,6 +169,7 @@ def session_opens(sessions: pl.Series) -> pl.Series:
     return _session_opens().gather(positions).alias(sessions.name)
 
 
+@functools.cache
 def session_close(session: dt.date) -> dt.datetime:
     """Close of a session, UTC; early on half days."""
     require_session(session, where="session_close")

@@ -77,13 +77,15 @@ def close_signals(signals: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
     Missing: HOLD is no position; its row holds the label, and neither return nor outcome.
 
     Raises:
-        ContractError: a decision has two labels.
+        ContractError: a decision has two labels of one rule.
     """
-    decision = [SYMBOL, DECISION_SESSION]
+    # Labels that go over to another rule may decide again what the former had decided.
+    decision = [SYMBOL, DECISION_SESSION, "rule_digest"]
     repeated = labels.filter(pl.struct(decision).is_duplicated())
     if repeated.height:
         raise ContractError(
-            f"decisions with two labels: {describe_rows(repeated, [*decision, SESSION])}",
+            f"decisions with two labels: "
+            f"{describe_rows(repeated, [SYMBOL, DECISION_SESSION, SESSION])}",
             where="table labels",
             fix="materialize labels again for a range over all these sessions",
         )

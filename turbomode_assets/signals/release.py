@@ -2,11 +2,12 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
+from turbomode_assets.signals.decision import HOLD
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
@@ -58,6 +59,25 @@ def release_signals(
             ]
         ),
     )
+
+
+def rank_signals(release: Release) -> Release:
+    """Add `rank` to what goes out and to all that was said: 1 is the surest of its session.
+
+    Both have `confidence`. BUY and SELL of all models that went out are ranked together, by symbol
+    where they are equally sure.
+    Missing: HOLD has no rank, and neither has what was said and did not go out.
+    """
+    key = [*_KEY, "model_version"]
+    positions = release.sent.filter(pl.col("signal") != HOLD)
+    ordered = positions.sort(SESSION, "confidence", SYMBOL, descending=[False, True, False])
+    place = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(SESSION)
+    ranks = ordered.select(*key, rank=place)
+    sent, said = (
+        rows.join(ranks, on=key, how="left", validate="1:1", maintain_order="left")
+        for rows in (release.sent, release.said)
+    )
+    return replace(release, sent=sent, said=said)
 
 
 def _shared(rows: pl.DataFrame, ab_share: float) -> pl.DataFrame:

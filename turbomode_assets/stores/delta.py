@@ -37,6 +37,10 @@ LAYOUT_VERSION = 1
 
 COMPARABLE_CELLS = 20_000_000
 FIRST_TIMES = ("ingested_at", "knowledge_ts")
+KEEP_LOG = {"delta.enableExpiredLogCleanup": "false"}
+"""Without it a checkpoint, written every 100 commits, removes the log of versions that are older
+than 30 days, whoever still needs them."""
+
 _LAYOUT_KEY = "turbomode.layoutVersion"
 
 logger = logging.getLogger(__name__)
@@ -324,6 +328,7 @@ def _create_table(uri: str, contract: TableContract, owner: str) -> None:
         description=contract.description,
         configuration={
             _LAYOUT_KEY: str(LAYOUT_VERSION),
+            **KEEP_LOG,
             "delta.dataSkippingStatsColumns": ",".join(columns_with_statistics(contract)),
         },
         raise_if_key_not_exists=False,

@@ -63,6 +63,35 @@ class ModelMemory:
             rows: pl.DataFrame = connection.sql(sql, params=parameters or []).pl()
         return rows
 
+    def checkpoint(self) -> None:
+        """Fold the write-ahead log into the file and free the blocks of removed rows."""
+        with contextlib.closing(self._connect()) as connection:
+            self._prepare(connection)
+            connection.execute("CHECKPOINT")
+
+    def copy_to(self, target: Path) -> None:
+        """Write all tables as of one moment into a new file; other processes wait meanwhile.
+
+        Raises:
+            StoreError: as `transaction` does, or the target cannot be written.
+        """
+        import duckdb
+
+        with self.transaction():
+            pass  # refuses another tenant's file, and brings an older one to this version
+        quoted = str(target).replace("'", "''")
+        with contextlib.closing(self._connect()) as connection:
+            try:
+                connection.execute(f"ATTACH '{quoted}' AS the_copy")
+                connection.execute(f'COPY FROM DATABASE "{self.path.stem}" TO the_copy')
+                connection.execute("DETACH the_copy")
+            except duckdb.Error as error:
+                raise StoreError(
+                    f"model memory cannot be copied: {error}",
+                    where=str(target),
+                    fix="check disk space and permissions; the memory itself is as it was",
+                ) from error
+
     def _connect(self) -> Connection:
         import duckdb
 

@@ -1,6 +1,6 @@
 """Tables of the private model memory. Names are a contract; no training rule is stored in any."""
 
-MEMORY_VERSION = 4
+MEMORY_VERSION = 5
 """Version of this schema; a file written by a newer one is refused."""
 
 _SIGNAL_COLUMNS = """
@@ -16,9 +16,19 @@ _SIGNAL_COLUMNS = """
     store_versions VARCHAR NOT NULL,
     vendor VARCHAR NOT NULL,
     gate_override VARCHAR,
-    role VARCHAR
+    role VARCHAR,
+    confidence DOUBLE,
+    rank INTEGER,
+    entry_session DATE,
+    entry_price_estimate DOUBLE,
+    profit_take_price DOUBLE,
+    stop_loss_price DOUBLE,
+    expiry_session DATE
 """
-"""`role` is champion or challenger; null, written before there were challengers, is champion."""
+"""`role` is champion or challenger; null, written before there were challengers, is champion.
+
+What is traded on a signal (from `confidence` on) is null where it was written before it was kept.
+"""
 
 TABLES: dict[str, str] = {
     "active_signals": f"{_SIGNAL_COLUMNS}, PRIMARY KEY (symbol)",
@@ -51,7 +61,26 @@ TABLES: dict[str, str] = {
         entry_session DATE NOT NULL,
         entry_price DOUBLE NOT NULL,
         exit_session DATE,
-        exit_price DOUBLE
+        exit_price DOUBLE,
+        exit_reason VARCHAR,
+        cost_usd DOUBLE,
+        profit_usd DOUBLE,
+        return DOUBLE
+    """,
+    "backtest_equity": """
+        session DATE PRIMARY KEY,
+        equity DOUBLE NOT NULL,
+        cash DOUBLE NOT NULL,
+        gross_exposure DOUBLE NOT NULL,
+        net_exposure DOUBLE NOT NULL,
+        turnover DOUBLE NOT NULL,
+        drawdown DOUBLE NOT NULL
+    """,
+    "backtest_figures": """
+        session DATE PRIMARY KEY,
+        figures VARCHAR NOT NULL,
+        config_digest VARCHAR NOT NULL,
+        store_versions VARCHAR NOT NULL
     """,
     "feature_store": """
         feature_digest VARCHAR PRIMARY KEY,
@@ -89,6 +118,7 @@ TABLES: dict[str, str] = {
         kl_maximum DOUBLE,
         ks_maximum DOUBLE,
         exceeds BOOLEAN,
+        subject VARCHAR,
         PRIMARY KEY (session, feature)
     """,
     "drift_verdicts": """
@@ -98,7 +128,9 @@ TABLES: dict[str, str] = {
         exceeding INTEGER NOT NULL,
         share DOUBLE NOT NULL,
         verdict VARCHAR NOT NULL CHECK (verdict IN ('stable', 'warn', 'alert')),
-        retrain BOOLEAN NOT NULL
+        retrain BOOLEAN NOT NULL,
+        predictions_verdict VARCHAR,
+        outcomes_verdict VARCHAR
     """,
     "model_metadata": """
         model_version VARCHAR PRIMARY KEY,
@@ -171,6 +203,25 @@ TABLES: dict[str, str] = {
         confidence DOUBLE NOT NULL,
         PRIMARY KEY (symbol, decision_session)
     """,
+    "alerts": """
+        fingerprint VARCHAR NOT NULL,
+        kind VARCHAR NOT NULL,
+        severity VARCHAR NOT NULL CHECK (severity IN ('info', 'warning', 'critical')),
+        title VARCHAR NOT NULL,
+        detail VARCHAR NOT NULL,
+        remedy VARCHAR NOT NULL,
+        first_seen TIMESTAMPTZ NOT NULL,
+        last_seen TIMESTAMPTZ NOT NULL,
+        times INTEGER NOT NULL,
+        sent_at TIMESTAMPTZ,
+        ended_at TIMESTAMPTZ,
+        acknowledged_at TIMESTAMPTZ,
+        acknowledged_by VARCHAR,
+        sent_severity VARCHAR,
+        over_sent_at TIMESTAMPTZ,
+        claimed_until TIMESTAMPTZ,
+        PRIMARY KEY (fingerprint, first_seen)
+    """,
 }
 
 # Tables that a step makes are made as they are declared above: when one of them changes, write out
@@ -221,6 +272,40 @@ _THIRD_TO_FOURTH = (
     """,
 )
 
+_FOURTH_TO_FIFTH = (
+    *(
+        f"CREATE TABLE {name} ({TABLES[name]})"
+        for name in ("backtest_equity", "backtest_figures", "alerts")
+    ),
+    *(
+        f"ALTER TABLE {table} ADD COLUMN {column}"
+        for table in ("active_signals", "signal_history")
+        for column in (
+            "confidence DOUBLE",
+            "rank INTEGER",
+            "entry_session DATE",
+            "entry_price_estimate DOUBLE",
+            "profit_take_price DOUBLE",
+            "stop_loss_price DOUBLE",
+            "expiry_session DATE",
+        )
+    ),
+    *(
+        f"ALTER TABLE trades ADD COLUMN {column}"
+        for column in (
+            "exit_reason VARCHAR",
+            "cost_usd DOUBLE",
+            "profit_usd DOUBLE",
+            "return DOUBLE",
+        )
+    ),
+    "ALTER TABLE drift_monitoring ADD COLUMN subject VARCHAR",
+    "UPDATE drift_monitoring SET subject = 'feature'",
+    # A file that came here from an older version already has these.
+    "ALTER TABLE drift_verdicts ADD COLUMN IF NOT EXISTS predictions_verdict VARCHAR",
+    "ALTER TABLE drift_verdicts ADD COLUMN IF NOT EXISTS outcomes_verdict VARCHAR",
+)
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: tuple(
         f"ALTER TABLE {table} ADD COLUMN gate_override VARCHAR"
@@ -228,5 +313,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     ),
     2: _SECOND_TO_THIRD,
     3: _THIRD_TO_FOURTH,
+    4: _FOURTH_TO_FIFTH,
 }
 """What brings a file of a version to the next one."""

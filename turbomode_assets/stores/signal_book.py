@@ -33,10 +33,11 @@ def record_signals(
     """Write the signals of some sessions in one transaction; the same input leaves the same rows.
 
     `sent` follows the PREDICTIONS contract and is what goes out; `said` is what every model said,
-    sent or not, with its `role` (None: the champion alone, and all of it was sent). `closes` has
-    session, symbol, close, vendor, `sectors` has symbol, session, sector. All that was said enters
-    `signal_history`; `active_signals` holds what was sent last for the newest session ever. An
-    outcome of a signal that is no longer said goes with it.
+    sent or not, with its `role` (None: the champion alone, and all of it was sent). Either may have
+    what is traded on a signal, and its rank, beside that. `closes` has session, symbol, close,
+    vendor, of which those of the signals are kept; `sectors` has symbol, session, sector. All that
+    was said enters `signal_history`; `active_signals` holds what was sent last for the newest
+    session ever. An outcome of a signal that is no longer said goes with it.
     """
     sessions = sent.get_column("session").unique().to_list()
     if said is None:
@@ -44,7 +45,9 @@ def record_signals(
     key = ["symbol", "session", "model_version"]
     views = {
         "said": said,
-        "closes": closes.select("session", "symbol", "close", "vendor"),
+        "closes": closes.select("session", "symbol", "close", "vendor").join(
+            sent, on=["session", "symbol"], how="semi"
+        ),
         "stats": sector_statistics(sent, sectors),
         "newest": sent.filter(pl.col("session") == pl.col("session").max()).join(
             said.select(*key, "role"), on=key, how="left", validate="1:1"
@@ -136,23 +139,33 @@ def label_rules(memory: ModelMemory) -> pl.DataFrame:
 
     Columns: model_version, rule_digest, label_sessions. The newest record of a model counts.
     """
+    rules = [
+        (name, digest_of(rule), lookback_sessions(rule) - rule.volatility_window_sessions)
+        for name, rule in trading_rules(memory).items()
+    ]
+    schema = {"model_version": pl.String, "rule_digest": pl.String, "label_sessions": pl.Int64}
+    return pl.DataFrame(rules, schema=schema, orient="row")
+
+
+def trading_rules(memory: ModelMemory) -> dict[str, TripleBarrierConfig]:
+    """Barriers and entry of every model whose configuration is recorded; the newest record counts.
+
+    A model without a recorded configuration, or with one that is none of this program's, has none.
+    """
     stored = memory.query(
         "SELECT model_version, configuration FROM training_runs WHERE configuration IS NOT NULL"
         " QUALIFY row_number() OVER (PARTITION BY model_version ORDER BY finished_at DESC) = 1"
         " ORDER BY model_version"
     )
-    rules = [_label_rule(*each) for each in stored.iter_rows()]
-    schema = {"model_version": pl.String, "rule_digest": pl.String, "label_sessions": pl.Int64}
-    return pl.DataFrame([rule for rule in rules if rule], schema=schema, orient="row")
+    rules = {name: _trading_rule(configuration) for name, configuration in stored.iter_rows()}
+    return {name: rule for name, rule in rules.items() if rule is not None}
 
 
-def _label_rule(model_version: str, configuration: str) -> tuple[str, str, int] | None:
+def _trading_rule(configuration: str) -> TripleBarrierConfig | None:
     try:
-        rule = TripleBarrierConfig.model_validate(json.loads(configuration).get("triple_barrier"))
+        return TripleBarrierConfig.model_validate(json.loads(configuration).get("triple_barrier"))
     except ValidationError:
         return None
-    sessions = lookback_sessions(rule) - rule.volatility_window_sessions
-    return model_version, digest_of(rule), sessions
 
 
 def record_outcomes(memory: ModelMemory, outcomes: pl.DataFrame, judged: pl.DataFrame) -> None:

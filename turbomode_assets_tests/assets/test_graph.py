@@ -54,11 +54,19 @@ def test_a_night_flows_from_candles_to_explained_signals(market):
     assert signals.get_column("vendor").unique().to_list() == ["simulated"]
     assert signals.get_column("model_version").str.starts_with("2015-12-01-").all()
     read = json.loads(signals.get_column("store_versions")[0])
-    assert set(read) == {"bars", "features", "symbol_metadata", "sector_mappings"}
+    assert set(read) == {
+        "bars",
+        "features",
+        "symbol_metadata",
+        "sector_mappings",
+        "partition_status",
+        "splits",
+        "dividends",
+    }
     memory = memory_of(market)
     for table in ("active_signals", "signal_history", "price_data"):
         assert memory.query(f"SELECT count(*) AS n FROM {table}").item() == signals.height
-    drift = memory.query("SELECT * FROM drift_monitoring")
+    drift = memory.query("SELECT * FROM drift_monitoring WHERE subject = 'feature'")
     assert set(drift.get_column("feature")) == set(feature_names())
 
 

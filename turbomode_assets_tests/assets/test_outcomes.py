@@ -146,24 +146,3 @@ def test_without_labels_of_a_session_nothing_is_settled_and_the_remedy_is_named(
     for settings in (market, empty):
         result = run_assets(settings, ["outcomes"], SessionSpan(NIGHT, NIGHT), raise_on_error=False)
         assert f"--select labels --partition-range {NIGHT}...{NIGHT}" in failure_of(result)
-
-
-def test_drift_leaves_its_figures_and_a_verdict_for_each_session(market):
-    sessions = SessionSpan(offset_session(AS_OF, -1), AS_OF)
-    with memory_of(market).transaction() as connection:
-        connection.execute("UPDATE promotions SET effective_session = ?", [sessions.first])
-        connection.execute("UPDATE model_metadata SET as_of_session = ?", [sessions.first])
-    run_assets(market, ["drift_metrics"], sessions)
-    memory = memory_of(market)
-    summed = memory.query(
-        "SELECT session, any_value(model_version) AS model_version, count(*)::INTEGER AS features,"
-        " count_if(exceeds)::INTEGER AS exceeding FROM drift_monitoring"
-        " GROUP BY session ORDER BY session"
-    )
-    verdicts = memory.query("FROM drift_verdicts ORDER BY session")
-    assert verdicts["session"].to_list() == sessions.sessions
-    assert verdicts.select(summed.columns).equals(summed)
-    share = market.training().drift_detection.alarm_share
-    assert verdicts["retrain"].equals(verdicts["share"] >= share)
-    measured = memory.query("SELECT psi, kl, ks, psi_maximum, kl_maximum FROM drift_monitoring")
-    assert measured.null_count().sum_horizontal().item() == 0

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import json
 import shutil
 
 import polars as pl
@@ -17,8 +18,11 @@ from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, ENSEMBLE
 from turbomode_assets.stores.model_registry import champion_at, record_model
 from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets.stores.signal_book import active_signals
+from turbomode_assets_tests.assets.test_audit import audit, candles_at, put
+from turbomode_assets_tests.assets.test_gate import run, with_threshold
+from turbomode_assets_tests.assets.test_graph import failure_of
 from turbomode_assets_tests.builders import run_assets, small_settings
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
+from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
 from turbomode_assets_tests.stores.model_rows import performance, record_of
 
 SHADOW_SESSIONS = 2
@@ -128,3 +132,30 @@ def test_a_challenger_that_fails_keeps_no_signal_of_the_champion_back(market):
     left_out = metadata_of(result)["challengers_left_out"].value
     assert left_out.startswith(f"{challenger}: the files of model {challenger} are gone")
     assert "challengers" not in metadata_of(result)
+
+
+def look_back_further(settings, challenger, sessions):
+    """Let a challenger read features of more sessions than the champion does."""
+    folder = Artifacts(settings.artifacts_root).model_folder(challenger) / ENSEMBLE
+    model = load_ensemble(folder)
+    shutil.rmtree(folder)
+    configuration = json.loads(json.dumps(model.configuration))
+    configuration["ensemble_config"]["models"]["gru"]["sequence_sessions"] = sessions
+    dataclasses.replace(model, configuration=configuration).save(folder)
+
+
+@pytest.mark.parametrize("reason", [None, "nobody traded it"])
+def test_a_hole_that_only_the_challenger_looks_back_on_keeps_it_alone_back(market, reason):
+    champion, challenger = challenge(market, 1.0)
+    look_back_further(market, challenger, 60)
+    hole, symbol = HISTORY.sessions[1], "SIM001"
+    put(market, symbol, hole, candles_at(market, symbol, hole).clear())
+    audit(market, hole)
+    result = run(with_threshold(market, 0.999), ["signals"], NIGHT, override=reason)
+    assert result.success, failure_of(result)
+    sent = rows_of(market, "predictions", NIGHT)
+    assert sent["model_version"].unique().to_list() == [champion]
+    assert sent["gate_override"].null_count() == sent.height
+    left_out = metadata_of(result)["challengers_left_out"].value
+    assert left_out.startswith(f"{challenger}: ")
+    assert f"turbomode backfill --from {hole} --to {hole} --symbols {symbol}" in left_out

@@ -16,7 +16,7 @@ import polars as pl
 import pytest
 
 from turbomode_assets.assets.training.data_steps import _sweep_workbenches
-from turbomode_assets.config.loader import digest_of
+from turbomode_assets.config.loader import digest_of, load_training_config
 from turbomode_assets.config.models import ModelsConfig
 from turbomode_assets.definitions import build
 from turbomode_assets.resources.settings import SettingsResource
@@ -26,7 +26,7 @@ from turbomode_assets.stores.artifacts import REPORTS
 from turbomode_assets.stores.learning_memory import replay_buffer
 from turbomode_assets.stores.model_registry import champion_at
 from turbomode_assets.stores.promotions import promotions
-from turbomode_assets_tests.builders import small_settings
+from turbomode_assets_tests.builders import REPOSITORY, small_settings
 from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
 
 STEPS = (
@@ -55,6 +55,7 @@ PICTURES = {
 }
 LATER = offset_session(AS_OF, 3)
 SINCE = SessionSpan(NIGHT, LATER)
+SHIPPED = load_training_config(REPOSITORY / "configs").version
 CAUSE = "drift: 5 sessions with a drift alarm"
 CHANGED = {
     "validation_strategy.walk_forward.test_sessions": 40,
@@ -224,7 +225,7 @@ def test_the_record_says_why_with_what_rules_and_from_which_versions(trained):
     assert json.loads(record["store_versions"]) == versions
     earlier = json.loads(trained.row("training_runs", 0)["store_versions"])
     assert versions["features"] > earlier["features"]
-    assert json.loads(record["configuration"])["version"] == "2.0.0"
+    assert json.loads(record["configuration"])["version"] == SHIPPED
     assert trained.row("training_runs", 2)["cause"] == "by hand"
 
 
@@ -285,7 +286,7 @@ def test_a_changed_file_rules_the_next_run_of_the_same_definitions(trained):
     audited = trained.memory.query(
         "SELECT version, digest FROM config_audit_log ORDER BY loaded_at"
     )
-    assert [version for version, _ in audited.rows()] == ["2.0.0", "2.0.0", "9.0.0"]
+    assert [version for version, _ in audited.rows()] == [SHIPPED, SHIPPED, "9.0.0"]
     assert audited["digest"][2] == trained.row("model_metadata", 2)["config_digest"]
 
 

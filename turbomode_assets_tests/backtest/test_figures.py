@@ -18,7 +18,7 @@ from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.validation import deflated_sharpe_ratio, probabilistic_sharpe_ratio
 from turbomode_assets_tests.backtest.builders import CONFIG, random_case, session
 from turbomode_assets_tests.builders import make_universe
-from turbomode_assets_tests.reports.builders import has_red_mark
+from turbomode_assets_tests.reports.builders import has_red_mark, pixels
 
 VALUES = [100.0, 110.0, 99.0, 88.0, 110.0, 121.0]
 
@@ -157,6 +157,16 @@ def test_a_universe_of_nobody_has_no_note():
 def test_a_limit_of_one_above_the_limit_of_all_is_refused():
     with pytest.raises(ValidationError, match="position_limit"):
         BacktestConfig(**(CONFIG.model_dump() | {"position_limit": 1.5}))
+
+
+def test_the_note_is_printed_below_the_picture():
+    note = survivorship_note(universe(AAA="2016-06-01"), SPAN)
+    bare = backtest_picture(equity(), vendors=["archive"])
+    noted = backtest_picture(equity(), vendors=["archive"], note=note)
+    assert len(bare) < len(noted) < 60_000
+    # Its last line stands where the bare picture has nothing but its axis.
+    dark = (pixels(noted)[-20:, :, :3].max(axis=2) < 0.6).sum()
+    assert dark > (pixels(bare)[-20:, :, :3].max(axis=2) < 0.6).sum() + 100
 
 
 @pytest.mark.parametrize("count", [0, 1, 3, 83, 600])

@@ -7,6 +7,7 @@ from turbomode_assets_tests.benchmarks import (
     ingestion,
     ledger,
     market_data,
+    night,
     pictures,
 )
 
@@ -18,3 +19,4 @@ if __name__ == "__main__":
     pictures.main()
     ledger.main()
     audit.main()
+    night.main()

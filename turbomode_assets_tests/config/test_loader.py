@@ -4,12 +4,14 @@ import pytest
 from pydantic import ValidationError
 
 from turbomode_assets.config.loader import (
+    BACKTEST_FILE,
     DATA_QUALITY_FILE,
     FILES,
     SCHEDULER_FILE,
     TRAINING_FILE,
     VENDORS_FILE,
     digest_of,
+    load_backtest_file,
     load_data_quality_config,
     load_file,
     load_scheduler_config,
@@ -24,6 +26,7 @@ LOADERS = {
     SCHEDULER_FILE: load_scheduler_config,
     VENDORS_FILE: load_vendors_config,
     DATA_QUALITY_FILE: load_data_quality_config,
+    BACKTEST_FILE: load_backtest_file,
 }
 
 
@@ -149,8 +152,10 @@ def test_a_whole_number_may_stand_for_a_decimal_one(tmp_path):
 
 
 def test_text_is_no_truth_value(tmp_path):
-    folder = changed(tmp_path, SCHEDULER_FILE, lambda c: c["nightly"].update(enabled="yes"))
-    assert "nightly.enabled: Input should be a valid boolean, got 'yes'" in (
+    folder = changed(
+        tmp_path, SCHEDULER_FILE, lambda c: c["sensors"]["freshness"].update(enabled="yes")
+    )
+    assert "sensors.freshness.enabled: Input should be a valid boolean, got 'yes'" in (
         refused(folder, SCHEDULER_FILE).what
     )
 
@@ -215,7 +220,7 @@ def test_five_complaints_are_listed_and_more_are_counted(tmp_path):
 
     said = refused(changed(tmp_path, TRAINING_FILE, empty)).what
     assert said.count("Field required") == 5
-    assert said.endswith("... (8 in all)")
+    assert said.endswith("... (11 in all)")
 
 
 def test_a_key_given_twice_is_refused(tmp_path):

@@ -26,8 +26,10 @@ def _autoregression(shocks, persistence):
     return lfilter([np.sqrt(1 - persistence**2)], [1, -persistence], shocks, axis=0)
 
 
-def stationary_market(seed, symbols=12) -> pl.DataFrame:
+def stationary_market(seed, symbols=12, later_volatility=1.0) -> pl.DataFrame:
     """Four years of features; 30 are autoregressions of shocks, 10 are levels of volatility.
+
+    With `later_volatility` the shocks of the last year are that many times as large.
 
     Half of a shock's variance is the market's, and so is half of its log volatility's (standard
     deviation 0.5 in all, so that calm and wild months differ by a factor of three and more).
@@ -41,6 +43,7 @@ def stationary_market(seed, symbols=12) -> pl.DataFrame:
         return (rng.normal(size=(length, 1, 1)) + own) / np.sqrt(2)
 
     log_volatility = 0.5 * _autoregression(shared(1), VOLATILITY_PERSISTENCE)
+    log_volatility[BURN_IN + REFERENCE_SESSIONS :] += np.log(later_volatility)
     frame = {
         "symbol": [f"S{i:02d}" for i in range(symbols)] * len(sessions),
         "session": np.repeat(np.asarray(sessions, "datetime64[D]"), symbols),
@@ -77,3 +80,10 @@ def shifted(market, deviations, *, features, since) -> pl.DataFrame:
         pl.col(name) + pl.when(later).then(deviations * pl.col(name).std()).otherwise(0.0)
         for name in features
     )
+
+
+def with_missing(market, share, *, features, since) -> pl.DataFrame:
+    """Take that share of the values of features away from a session on."""
+    lost = np.random.default_rng(0).random(market.height) < share
+    gone = pl.Series(lost) & (market["session"] >= since)
+    return market.with_columns(pl.when(~gone).then(pl.col(name)).alias(name) for name in features)

@@ -157,7 +157,11 @@ ROWS = st.lists(
 ).filter(lambda rows: not all(row[-1] for row in rows))
 
 
-@given(ROWS, st.floats(0, 1), st.floats(1, 8), st.floats(0, 0.9), st.floats(0.1, 5))
+MIXES = st.just(0.0) | st.floats(1e-9, 0.9)
+"""Below, a share has no digits left to be divided among rows."""
+
+
+@given(ROWS, st.floats(0, 1), st.floats(1, 8), MIXES, st.floats(0.1, 5))
 @settings(max_examples=30, deadline=None)
 def test_the_bounds_hold_whatever_the_rows(market, balance, maximum, mix, rare_maximum):
     labels, regimes, replay, symbols, entries, special = map(list, zip(*market, strict=True))

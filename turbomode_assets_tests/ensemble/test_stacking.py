@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from turbomode_assets.ensemble import plan_folds, stack
-from turbomode_assets.ensemble.stacking import evaluated_rows, forecasts_without
+from turbomode_assets.ensemble.stacking import evaluated_rows, forecasts_without, settled_forecast
 from turbomode_assets.validation.metrics import log_loss
 from turbomode_assets_tests.ensemble.small import SMALL
 
@@ -66,3 +66,15 @@ def test_what_a_model_adds_is_lost_without_it(base, training, folds):
     loss = {name: log_loss(said[rows], training.labels[rows]) for name, said in without.items()}
     assert loss["knowing"] > whole + 0.1
     assert loss["idle"] == pytest.approx(whole, abs=1e-6)
+
+
+def test_the_final_stack_speaks_of_every_fold_and_of_nothing_that_was_learned(
+    base, training, folds
+):
+    made = stacked(base, training.labels, folds, CALIBRATED)
+    forecast = settled_forecast(base, made)
+    tested = np.sort(np.concatenate([fold.test for fold in folds]))
+    assert np.array_equal(np.flatnonzero(~np.isnan(forecast[:, 0])), tested)
+    assert np.allclose(forecast[tested].sum(axis=1), 1)
+    one = made.calibrator.apply(made.meta_learner.predict_proba(base[tested[:1]]))
+    assert np.array_equal(forecast[tested[:1]], one)

@@ -43,8 +43,8 @@ from turbomode_assets.features import compute_features, device_name
 from turbomode_assets.labels import triple_barrier
 from turbomode_assets.models.device import training_device
 from turbomode_assets.sessions import SessionSpan, offset_session
-from turbomode_assets.signals import decide
-from turbomode_assets_tests.builders import REPOSITORY
+from turbomode_assets.signals import decide, scan_symbols
+from turbomode_assets_tests.builders import REPOSITORY, make_bars, make_universe
 from turbomode_assets_tests.config.builders import shipped
 from turbomode_assets_tests.features.panels import panel
 from turbomode_assets_tests.models.planted import families, planted_tables
@@ -85,6 +85,9 @@ EFFECTS: dict[str, object] = {
     "training_orchestrator.seed": 8,
     "signals.buy_threshold": 0.6,
     "signals.sell_threshold": 0.6,
+    "signals.minimum_close_usd": 20.0,
+    "signals.minimum_dollar_volume_usd": 5e7,
+    "signals.liquidity_window_sessions": 60,
 }
 
 
@@ -287,6 +290,26 @@ def _decisions(config: TrainingConfig) -> object:
     return decide(np.array(said), config.signals).to_list()
 
 
+def _scan(config: TrainingConfig) -> object:
+    """Who is tradeable of four symbols: cheap, thinly traded, listed for 40 sessions, and none."""
+    span = SessionSpan(AS_OF, AS_OF).trailing(59)
+    frames = [
+        make_bars([symbol], span, close=close).with_columns(pl.lit(usd).alias("dollar_volume"))
+        for symbol, close, usd in (("LOW", 15.0, 1e9), ("THIN", 90.0, 2e6), ("USUAL", 90.0, 1e9))
+    ]
+    young = frames[-1].with_columns(symbol=pl.lit("YOUNG")).tail(40)
+    bars = pl.concat([*frames, young])
+    scan = scan_symbols(
+        make_universe(["LOW", "THIN", "USUAL", "YOUNG"]),
+        bars,
+        bars.select("symbol", "session", volatility=pl.lit(0.01)),
+        bars.select("symbol", "session", timeframe=pl.lit("1d"), verdict=pl.lit("GREEN")),
+        SessionSpan(AS_OF, AS_OF),
+        config.signals,
+    )
+    return scan.left_out.rows()
+
+
 OUTCOMES: dict[str, Callable[[TrainingConfig], object]] = {
     "data_sources": _rows,
     "feature_engineering.benchmark": _benchmark,
@@ -302,7 +325,11 @@ OUTCOMES: dict[str, Callable[[TrainingConfig], object]] = {
     "drift_detection": _drift,
     "model_promotion_gate": _improvement,
     "training_orchestrator": _seeded,
-    "signals": _decisions,
+    "signals.buy_threshold": _decisions,
+    "signals.sell_threshold": _decisions,
+    "signals.minimum_close_usd": _scan,
+    "signals.minimum_dollar_volume_usd": _scan,
+    "signals.liquidity_window_sessions": _scan,
 }
 """What is read from each section, or from each key that is read alone."""
 

@@ -51,6 +51,27 @@ def drift(first="2024-01-02", last="2024-06-28", features=179) -> pl.DataFrame:
     )
 
 
+def subject_drift(first="2024-01-02", last="2024-06-28") -> pl.DataFrame:
+    """Six columns around their limits, and one that never moved in training and now does."""
+    sessions = SessionSpan(dt.date.fromisoformat(first), dt.date.fromisoformat(last)).sessions
+    columns = ["p_sell", "p_hold", "p_buy", "label_sell", "label_hold", "label_buy"]
+    columns.append("label_return")
+    rows = len(sessions) * len(columns)
+    psi = np.random.default_rng(8).lognormal(0, 0.4, size=rows)
+    return pl.DataFrame(
+        {
+            "session": np.repeat(np.asarray(sessions, dtype="datetime64[D]"), len(columns)),
+            "subject": (["prediction"] * 3 + ["outcome"] * 4) * len(sessions),
+            "feature": columns * len(sessions),
+            **dict.fromkeys(("psi", "kl", "ks"), psi),
+            **dict.fromkeys(
+                ("psi_maximum", "kl_maximum", "ks_maximum"), [1.0] * (rows - 1) + [0.0]
+            ),
+            "verdict": np.select([psi > 1.25, psi > 1], ["alert", "warn"], "stable"),
+        }
+    )
+
+
 def pixels(png: bytes) -> np.ndarray:
     """Red, green and blue of each pixel, [height, width, 3] in 0..1."""
     return matplotlib.image.imread(io.BytesIO(png))[:, :, :3]

@@ -53,53 +53,61 @@ def test_a_bar_in_a_value_does_not_break_the_table():
 
 
 def predictions(rows, session=dt.date(2024, 7, 3), vendor="simulated"):
+    """Signals with symbol, signal, rank and confidence, all alike in what is traded on them."""
+    ends = {"entry_price_estimate": 100.0, "profit_take_price": 104.0, "stop_loss_price": 97.5}
     return pl.DataFrame(
-        [(name, session, signal, s, h, b, vendor) for name, signal, s, h, b in rows],
-        schema=["symbol", "session", "signal", "p_sell", "p_hold", "p_buy", "vendor"],
+        [(name, session, signal, rank, sure, vendor) for name, signal, rank, sure in rows],
+        schema=["symbol", "session", "signal", "rank", "confidence", "vendor"],
         orient="row",
+    ).with_columns(
+        entry_session=pl.lit(dt.date(2024, 7, 5)),
+        expiry_session=pl.lit(dt.date(2024, 7, 25)),
+        **{name: pl.lit(value) for name, value in ends.items()},
     )
 
 
-def test_signals_come_surest_first_and_holds_are_counted():
+def test_signals_come_by_rank_and_holds_are_counted():
     table = signal_table(
         predictions(
             [
-                ("AAPL", "BUY", 0.2, 0.3, 0.5),
-                ("KO", "HOLD", 0.3, 0.4, 0.3),
-                ("MSFT", "BUY", 0.1, 0.2, 0.7),
-                ("XOM", "SELL", 0.6, 0.3, 0.1),
+                ("AAPL", "BUY", 3, 0.5),
+                ("KO", "HOLD", None, 0.4),
+                ("MSFT", "BUY", 1, 0.7),
+                ("XOM", "SELL", 2, 0.6),
             ]
         )
     )
+    terms = "2024-07-05 | 100 | 104 | 97.5 | 2024-07-25 |"
     assert table == (
         "**2024-07-03**: 2 BUY, 1 SELL, 1 HOLD (vendor=simulated)\n\n"
-        "| symbol | signal | p_sell | p_hold | p_buy |\n"
-        "| --- | --- | ---: | ---: | ---: |\n"
-        "| MSFT | BUY | 0.1 | 0.2 | 0.7 |\n"
-        "| AAPL | BUY | 0.2 | 0.3 | 0.5 |\n"
-        "| XOM | SELL | 0.6 | 0.3 | 0.1 |"
+        "| rank | symbol | signal | confidence | entry_session | entry_price_estimate "
+        "| profit_take_price | stop_loss_price | expiry_session |\n"
+        "| ---: | --- | --- | ---: | --- | ---: | ---: | ---: | --- |\n"
+        f"| 1 | MSFT | BUY | 0.7 | {terms}\n"
+        f"| 2 | XOM | SELL | 0.6 | {terms}\n"
+        f"| 3 | AAPL | BUY | 0.5 | {terms}"
     )
 
 
 def test_only_the_last_session_is_listed():
-    earlier = predictions([("PAST", "BUY", 0.1, 0.2, 0.7)], dt.date(2024, 7, 2))
-    later = predictions([("NEW", "BUY", 0.1, 0.2, 0.7)])
+    earlier = predictions([("PAST", "BUY", 1, 0.7)], dt.date(2024, 7, 2))
+    later = predictions([("NEW", "BUY", 1, 0.7)])
     table = signal_table(pl.concat([later, earlier]))
     assert "NEW" in table
     assert "PAST" not in table
 
 
 def test_a_quiet_session_says_so_in_one_line():
-    quiet = predictions([("KO", "HOLD", 0.3, 0.4, 0.3)], vendor="archive")
+    quiet = predictions([("KO", "HOLD", None, 0.4)], vendor="archive")
     assert signal_table(quiet) == "**2024-07-03**: 0 BUY, 0 SELL, 1 HOLD (vendor=archive)"
 
 
 def test_no_predictions_say_so():
-    assert signal_table(predictions([("KO", "HOLD", 0.3, 0.4, 0.3)]).clear()) == "no predictions"
+    assert signal_table(predictions([("KO", "HOLD", None, 0.4)]).clear()) == "no predictions"
 
 
 def test_a_long_list_is_cut_and_counted():
-    many = predictions([(f"S{i:02d}", "BUY", 0.1, 0.2, 0.7) for i in range(40)])
+    many = predictions([(f"S{i:02d}", "BUY", i, 0.7) for i in range(40)])
     table = signal_table(many, rows=3)
     assert table.count("| BUY |") == 3
     assert table.endswith("... 37 more")

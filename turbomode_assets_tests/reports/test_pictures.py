@@ -15,8 +15,16 @@ from turbomode_assets.reports import (
     psi_picture,
 )
 from turbomode_assets.reports.canvas import vendor_mark
+from turbomode_assets.reports.drift import subject_drift_picture
 from turbomode_assets_tests.builders import REPOSITORY
-from turbomode_assets_tests.reports.builders import bars, drift, has_red_mark, labels, pixels
+from turbomode_assets_tests.reports.builders import (
+    bars,
+    drift,
+    has_red_mark,
+    labels,
+    pixels,
+    subject_drift,
+)
 
 LARGEST_BYTES = 60_000
 
@@ -52,6 +60,12 @@ PICTURES = {
     "labels of years": lambda v: label_balance_picture(labels(), vendors=v),
     "drift of one session": lambda v: psi_picture(drift("2024-06-28"), vendors=v),
     "drift of half a year": lambda v: psi_picture(drift(), vendors=v),
+    "drift of subjects in one session": lambda v: subject_drift_picture(
+        subject_drift("2024-06-28"), vendors=v
+    ),
+    "drift of subjects over half a year": lambda v: subject_drift_picture(
+        subject_drift(), vendors=v
+    ),
     "calibration": lambda v: calibration_picture(probabilities(900), codes(900), vendors=v),
     "calibration of three rows": lambda v: calibration_picture(
         probabilities(3), codes(3), vendors=v
@@ -61,6 +75,7 @@ PICTURES = {
     "no rows": lambda v: coverage_picture(bars().clear(), vendors=v),
     "no labels": lambda v: label_balance_picture(labels().clear(), vendors=v),
     "no drift": lambda v: psi_picture(drift().clear(), vendors=v),
+    "no drift of subjects": lambda v: subject_drift_picture(subject_drift().clear(), vendors=v),
     "no calibration": lambda v: calibration_picture(probabilities(0), codes(0), vendors=v),
     "no confusion": lambda v: confusion_picture(signals(0), codes(0), vendors=v),
 }

@@ -3,12 +3,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turbomode_assets.config.training import SignalsConfig
 from turbomode_assets.contracts.columns import CLASSES
 from turbomode_assets.contracts.errors import ContractError
 from turbomode_assets.signals import decide
+from turbomode_assets_tests.signals.builders import signals_config
 
-CONFIG = SignalsConfig(buy_threshold=0.4, sell_threshold=0.5)
+CONFIG = signals_config(buy_threshold=0.4, sell_threshold=0.5)
 
 
 def decided(sell, hold, buy, config=CONFIG):
@@ -46,7 +46,7 @@ def test_no_rows_give_no_signals():
 
 def test_float32_is_compared_as_it_is_stored():
     # 0.7 in float32 is 0.699999988: below the threshold in the table that people read.
-    config = SignalsConfig(buy_threshold=0.7, sell_threshold=0.7)
+    config = signals_config(buy_threshold=0.7, sell_threshold=0.7)
     row = np.array([[0.1, 0.2, 0.7]], dtype=np.float32)
     assert float(row[0, 2]) < 0.7
     assert decide(row, config).to_list() == ["HOLD"]
@@ -59,8 +59,8 @@ shares = st.floats(0, 1)
 def test_buy_and_sell_are_mirror_images(a, b, buy_threshold, sell_threshold):
     low, high = sorted((a, b))
     row = np.array([[low, high - low, 1 - high]])
-    config = SignalsConfig(buy_threshold=buy_threshold, sell_threshold=sell_threshold)
-    mirrored = SignalsConfig(buy_threshold=sell_threshold, sell_threshold=buy_threshold)
+    config = signals_config(buy_threshold=buy_threshold, sell_threshold=sell_threshold)
+    mirrored = signals_config(buy_threshold=sell_threshold, sell_threshold=buy_threshold)
     opposite = {"BUY": "SELL", "SELL": "BUY", "HOLD": "HOLD"}
     assert decide(row, config).to_list() == [opposite[decide(row[:, ::-1], mirrored).to_list()[0]]]
 
@@ -70,8 +70,8 @@ def test_a_higher_threshold_never_adds_a_signal(a, b, threshold, higher):
     low, high = sorted((a, b))
     row = np.array([[low, high - low, 1 - high]])
     threshold, higher = sorted((threshold, higher))
-    strict = decide(row, SignalsConfig(buy_threshold=higher, sell_threshold=higher))[0]
-    loose = decide(row, SignalsConfig(buy_threshold=threshold, sell_threshold=threshold))[0]
+    strict = decide(row, signals_config(buy_threshold=higher, sell_threshold=higher))[0]
+    loose = decide(row, signals_config(buy_threshold=threshold, sell_threshold=threshold))[0]
     assert strict in (loose, "HOLD")
 
 

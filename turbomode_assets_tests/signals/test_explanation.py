@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from turbomode_assets.config.training import SignalsConfig
 from turbomode_assets.contracts.errors import ContractError, InputError
 from turbomode_assets.signals import decide
 from turbomode_assets.signals.explanation import (
@@ -16,8 +15,9 @@ from turbomode_assets.signals.explanation import (
     places_in_history,
     probability_table,
 )
+from turbomode_assets_tests.signals.builders import signals_config
 
-CONFIG = SignalsConfig(buy_threshold=0.4, sell_threshold=0.5)
+CONFIG = signals_config(buy_threshold=0.4, sell_threshold=0.5)
 NAN = float("nan")
 
 
@@ -66,7 +66,7 @@ def test_what_is_no_distribution_is_refused():
 @given(st.integers(0, 20), st.integers(0, 20), st.integers(1, 20), st.floats(0, 1), st.floats(0, 1))
 def test_the_explained_signal_is_always_the_decided_one(sell, hold, buy, for_buy, for_sell):
     row = np.array([sell, hold, buy]) / (sell + hold + buy)
-    config = SignalsConfig(buy_threshold=for_buy, sell_threshold=for_sell)
+    config = signals_config(buy_threshold=for_buy, sell_threshold=for_sell)
     signal, rule = deciding_rule(row, config)
     assert signal == decide(row[None, :], config).item()
     assert (" reaches " in rule and " and exceeds " in rule) == (signal != "HOLD")

@@ -128,6 +128,16 @@ def test_two_labels_of_one_decision_are_refused_and_named():
         close_signals(said(), twice)
 
 
+def test_a_decision_whose_labels_went_over_to_another_rule_ends_by_its_own_model_s():
+    both = pl.concat([label(2), label(0, known=WEDNESDAY, rule="r2")])
+    signals = pl.concat([said(), said(model="m2", rule="r2")])
+    closed = close_signals(signals, both)
+    assert closed.select("model_version", "outcome", "known_session").rows() == [
+        ("m1", "win", TUESDAY),
+        ("m2", "loss", WEDNESDAY),
+    ]
+
+
 RULES = pl.DataFrame({"session": [MONDAY, TUESDAY, WEDNESDAY], "rule_digest": ["r1"] * 3})
 NO_LABELS = label(2).clear()
 

@@ -6,13 +6,13 @@ import polars as pl
 import pytest
 from polars.exceptions import ComputeError
 
-from turbomode_assets.config.training import SignalsConfig
 from turbomode_assets.contracts.errors import ContractError, MissingDataError
 from turbomode_assets.contracts.table import check_table
 from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.signals import make_predictions
+from turbomode_assets_tests.signals.builders import signals_config
 
-CONFIG = SignalsConfig(buy_threshold=0.4, sell_threshold=0.4)
+CONFIG = signals_config(buy_threshold=0.4, sell_threshold=0.4)
 SESSION = dt.date(2024, 7, 3)
 ROWS = pl.DataFrame({"symbol": ["MSFT", "AAPL", "BTC-USD"], "session": [SESSION] * 3})
 VENDORS = ROWS.with_columns(pl.Series("vendor", ["archive", "archive", "simulated"]))

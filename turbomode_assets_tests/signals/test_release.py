@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from turbomode_assets.contracts.tables import PREDICTIONS
-from turbomode_assets.signals import release_signals
+from turbomode_assets.signals import rank_signals, release_signals
 from turbomode_assets.signals.release import in_challenger_share
 
 FRIDAY, MONDAY = dt.date(2017, 11, 10), dt.date(2017, 11, 13)
@@ -104,3 +104,47 @@ def test_the_share_is_close_to_what_was_asked_and_a_larger_one_only_adds_symbols
     chosen = [{s for s in symbols if in_challenger_share(s, share)} for share in shares]
     assert [len(each) / 4000 for each in chosen] == pytest.approx(shares, abs=0.02)
     assert all(fewer <= more for fewer, more in itertools.pairwise(chosen))
+
+
+def sure(rows, confidences, signals=None):
+    """Rows with another confidence, and other signals, for each symbol."""
+    kinds = signals or ["BUY"] * len(confidences)
+    return rows.with_columns(confidence=pl.Series(confidences), signal=pl.Series(kinds))
+
+
+def ranks(rows):
+    return dict(rows.select("symbol", "rank").iter_rows())
+
+
+def test_buys_and_sells_are_ranked_together_and_holds_are_not():
+    kinds = ["BUY", "SELL", "HOLD", "BUY"]
+    ranked = rank_signals(release_signals(sure(said_by("m1"), [0.5, 0.9, 0.99, 0.7], kinds)))
+    assert ranks(ranked.sent) == {"AAA": 3, "BBB": 1, "CCC": None, "DDD": 2}
+    assert ranks(ranked.said) == ranks(ranked.sent)
+    assert ranked.sent.schema["rank"] == pl.Int32
+
+
+def test_the_equally_sure_are_ranked_by_symbol_and_each_session_by_itself():
+    rows = said_by("m1", sessions=(MONDAY, FRIDAY))
+    ranked = rank_signals(release_signals(sure(rows, [0.6] * 8)))
+    for session in (FRIDAY, MONDAY):
+        of_session = ranked.sent.filter(session=session)
+        assert ranks(of_session) == {"AAA": 1, "BBB": 2, "CCC": 3, "DDD": 4}
+
+
+def test_what_did_not_go_out_has_no_rank():
+    champion, challenger = sure(said_by("m1"), [0.6] * 4), sure(said_by("m2"), [0.9] * 4)
+    ab_share = 0.5
+    ranked = rank_signals(release_signals(champion, [(challenger, ab_share)]))
+    shared = {name for name in SYMBOLS if in_challenger_share(name, ab_share)}
+    assert 0 < len(shared) < len(SYMBOLS)
+    expected = [*sorted(shared), *sorted(set(SYMBOLS) - shared)]
+    assert ranks(ranked.sent) == {name: place for place, name in enumerate(expected, 1)}
+    for role, sent in (("champion", set(SYMBOLS) - shared), ("challenger", shared)):
+        of_role = ranks(ranked.said.filter(role=role))
+        assert {name for name, rank in of_role.items() if rank is not None} == sent
+
+
+def test_a_session_of_holds_has_no_ranks():
+    ranked = rank_signals(release_signals(sure(said_by("m1"), [0.6] * 4, ["HOLD"] * 4)))
+    assert set(ranked.sent["rank"]) == {None}

@@ -42,6 +42,8 @@ ALL_TABLES = {
     "signal_history",
     "signal_outcomes",
     "trades",
+    "backtest_equity",
+    "backtest_figures",
     "feature_store",
     "price_data",
     "sector_stats",
@@ -54,8 +56,11 @@ ALL_TABLES = {
     "promotions",
     "rare_events",
     "error_replay",
+    "alerts",
 }
-OLDER = {version: Path(__file__).with_name(f"memory_version_{version}.sql") for version in (2, 3)}
+OLDER = {
+    version: Path(__file__).with_name(f"memory_version_{version}.sql") for version in (2, 3, 4)
+}
 """What these versions of the schema declared, and some rows of each."""
 
 
@@ -185,6 +190,7 @@ DRIFT = {
     "kl_maximum": None,
     "ks_maximum": 0.2,
     "exceeds": False,
+    "subject": "feature",
     "verdict": "warn",
     "rows": 20,
 }
@@ -196,6 +202,8 @@ VERDICT = {
     "share": 0.0,
     "verdict": "stable",
     "retrain": False,
+    "predictions_verdict": "alert",
+    "outcomes_verdict": None,
 }
 
 
@@ -206,7 +214,7 @@ def test_drift_and_verdicts_of_a_span_are_replaced_as_a_whole(memory):
         span = SessionSpan(sessions[0], sessions[-1])
         schema = {"kl_maximum": pl.Float64}
         rows = pl.DataFrame(drift, schema_overrides=schema)
-        record_drift(memory, rows, span, verdicts=pl.DataFrame(verdicts))
+        record_drift(memory, rows, span, verdicts=pl.DataFrame(verdicts, schema_overrides=schema))
 
     record([THURSDAY, FRIDAY], 0.05, retrain=False)
     record([FRIDAY], 0.07, retrain=True)
@@ -398,12 +406,24 @@ def test_a_file_of_version_3_is_migrated_and_its_alerts_become_verdicts(memory, 
     ]
     # Of model `old` no configuration is recorded; of `m2` the later record counts.
     assert older.query("FROM drift_verdicts ORDER BY session").rows() == [
-        (THURSDAY, "m1", 2, 0, 0.0, "stable", False),
-        (FRIDAY, "m1", 2, 1, 0.5, "alert", True),
-        (MONDAY, "m2", 2, 1, 0.5, "warn", False),
+        (THURSDAY, "m1", 2, 0, 0.0, "stable", False, None, None),
+        (FRIDAY, "m1", 2, 1, 0.5, "alert", True, None, None),
+        (MONDAY, "m2", 2, 1, 0.5, "warn", False, None, None),
     ]
     roles = signals_said(older, SessionSpan(THURSDAY, FRIDAY))["role"]
     assert roles.to_list() == ["challenger", "champion"]
+    assert older.query("SELECT version FROM memory_schema").item() == MEMORY_VERSION
+    assert declared_columns(older).equals(declared_columns(memory))
+
+
+def test_a_file_of_version_4_is_migrated_and_says_nothing_it_did_not_know(memory, tmp_path):
+    older = memory_of_version(4, tmp_path / "older" / "turbomode.duckdb")
+    assert older.query("SELECT DISTINCT subject FROM drift_monitoring").rows() == [("feature",)]
+    unknown = "SELECT confidence, rank, expiry_session FROM signal_history"
+    assert older.query(unknown).unique().rows() == [(None, None, None)]
+    assert older.query("SELECT trade_id, profit_usd FROM trades").rows() == [("t1", None)]
+    for table in ("backtest_equity", "backtest_figures", "alerts"):
+        assert older.query(f"SELECT count(*) FROM {table}").item() == 0, table
     assert older.query("SELECT version FROM memory_schema").item() == MEMORY_VERSION
     assert declared_columns(older).equals(declared_columns(memory))
 

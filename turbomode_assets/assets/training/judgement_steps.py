@@ -1,6 +1,6 @@
 """Steps of a training run that judge what was fitted, and decide whether its signals go out."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
@@ -14,11 +14,13 @@ from turbomode_assets.config.judging import ShapAnalysisConfig
 from turbomode_assets.config.loader import trial_digest
 from turbomode_assets.config.training import DriftConfig
 from turbomode_assets.contracts.columns import DECISION_SESSION
-from turbomode_assets.contracts.errors import StoreError
+from turbomode_assets.contracts.errors import MissingDataError, StoreError
 from turbomode_assets.drift import (
     DriftReference,
     drift_by_session,
     drift_verdicts,
+    freeze_outcomes,
+    freeze_predictions,
     freeze_reference,
 )
 from turbomode_assets.ensemble import TrainingSet, Workbench, plan_folds
@@ -33,8 +35,8 @@ from turbomode_assets.ensemble.evaluation import (
     combinatorial_evaluation,
     evaluate,
 )
-from turbomode_assets.ensemble.stacking import evaluated_rows
-from turbomode_assets.ensemble.training import training_shares
+from turbomode_assets.ensemble.stacking import evaluated_rows, settled_forecast
+from turbomode_assets.ensemble.training import FORECAST, base_forecasts, training_shares
 from turbomode_assets.reports import (
     ablation_picture,
     calibration_picture,
@@ -47,7 +49,12 @@ from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.stores import ArtifactsResource, MemoryResource
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import Artifacts
-from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, IMPORTANCE
+from turbomode_assets.stores.artifacts import (
+    DRIFT_REFERENCE,
+    IMPORTANCE,
+    OUTCOME_REFERENCE,
+    PREDICTION_REFERENCE,
+)
 from turbomode_assets.stores.model_registry import Champion, trial_sharpes
 
 
@@ -167,7 +174,7 @@ def run_drift_detection(
     memory: MemoryResource,
     artifacts: ArtifactsResource,
 ) -> Run:
-    """Freeze what the features look like now, and compare it with what the champion learned."""
+    """Freeze what features, forecasts and labels look like, and compare with the champion's."""
     workbench, as_of = open_run(run)
     training_set, rules = workbench.training_set(), workbench.config().drift_detection
     reference = freeze_reference(
@@ -177,7 +184,9 @@ def run_drift_detection(
         sessions=training_set.rows.get_column(DECISION_SESSION),
     )
     reference.save(workbench.folder / DRIFT_REFERENCE)
-    context.add_output_metadata({"features": len(training_set.matrix.columns)})
+    context.add_output_metadata(
+        {"features": len(training_set.matrix.columns)} | _freeze_subjects(workbench)
+    )
     champion = champion_before(memory.open(), as_of)
     if champion is not None:
         try:
@@ -189,6 +198,31 @@ def run_drift_detection(
             facts = {"champion": str(error)}
         context.add_output_metadata(facts)
     return run
+
+
+def _freeze_subjects(workbench: Workbench) -> dict[str, Any]:
+    """Freeze forecasts and labels where there are enough; the rows of each, or why not."""
+    training_set, config = workbench.training_set(), workbench.config()
+    said = settled_forecast(base_forecasts(workbench.fitted()), workbench.stacked())
+    forecasts = pl.DataFrame(said, schema=list(FORECAST)).with_columns(
+        session=training_set.rows.get_column(DECISION_SESSION)
+    )
+    rules, wait = config.drift_detection, config.triple_barrier.horizon_sessions + 1
+    freeze: dict[str, Callable[[], DriftReference]] = {
+        PREDICTION_REFERENCE: lambda: freeze_predictions(forecasts.drop_nans(), rules),
+        OUTCOME_REFERENCE: lambda: freeze_outcomes(training_set.rows, rules, longest_wait=wait),
+    }
+    facts: dict[str, Any] = {}
+    for file, frozen in freeze.items():
+        name = file.removesuffix(".json")
+        try:
+            reference = frozen()
+            reference.save(workbench.folder / file)
+            facts[name] = f"{reference.rows} rows"
+        except MissingDataError as error:
+            # Too short a history to watch these must not stop a training that is long enough.
+            facts[name] = str(error)
+    return facts
 
 
 def _drift_since(

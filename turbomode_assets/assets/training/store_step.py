@@ -24,6 +24,8 @@ from turbomode_assets.stores.artifacts import (
     EVALUATION,
     IMPORTANCE,
     INPUTS,
+    OUTCOME_REFERENCE,
+    PREDICTION_REFERENCE,
     REPORTS,
 )
 from turbomode_assets.stores.learning_memory import replace_archives
@@ -152,6 +154,10 @@ def _put_in_place(
     trained.save(folder / ENSEMBLE)
     for name in (DRIFT_REFERENCE, IMPORTANCE):
         shutil.copyfile(workbench.folder / name, folder / name)
+    for name in (PREDICTION_REFERENCE, OUTCOME_REFERENCE):
+        # Not there where the run had too few sessions to freeze; its metadata say so.
+        if (workbench.folder / name).is_file():
+            shutil.copyfile(workbench.folder / name, folder / name)
     for name in (INPUTS, EVALUATION):
         (folder / name).mkdir(exist_ok=True)
     for name in INPUT_TABLES:

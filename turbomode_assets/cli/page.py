@@ -1,0 +1,46 @@
+"""`turbomode page`: where the nightly page lies."""
+
+import datetime as dt
+
+import click
+import dagster as dg
+from rich.console import Console
+
+from turbomode_assets.assets.nightly_writing import nightly_sources, write_page
+from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.resources.stores import LakeResource, MasterReaderResource, MemoryResource
+from turbomode_assets.sessions import last_closed_session, require_session
+from turbomode_assets.stores import Artifacts
+from turbomode_assets.stores.nightly_pages import NightlyPages
+
+SESSION = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@click.command()
+@click.argument("session", type=SESSION, required=False)
+@click.option("--renew", is_flag=True, help="Write the page again, as of now.")
+def page(session: dt.datetime | None, renew: bool) -> None:
+    """Print where the nightly page of SESSION lies, and write it first where there is none.
+
+    Without SESSION: of the newest session that has a page, or else of the last that has closed.
+    """
+    settings, console = SettingsResource(), Console()
+    pages = NightlyPages(Artifacts(settings.artifacts_root))
+    wanted = session.date() if session else _newest(pages)
+    require_session(wanted, where="turbomode page")
+    if renew or not pages.page(wanted).is_file():
+        with dg.DagsterInstance.get() as instance:
+            sources = nightly_sources(
+                settings,
+                MasterReaderResource(settings=settings),
+                MemoryResource(settings=settings),
+                LakeResource(settings=settings),
+                instance,
+            )
+            write_page(sources, pages, wanted)
+    console.print(str(pages.page(wanted)), soft_wrap=True, highlight=False)
+
+
+def _newest(pages: NightlyPages) -> dt.date:
+    known = pages.sessions()
+    return known[-1] if known else last_closed_session(dt.datetime.now(dt.UTC))

@@ -1,0 +1,58 @@
+"""Runs as a run storage holds them, for questions about what ran."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import dagster as dg
+from dagster._core.storage.schedules import SqliteScheduleStorage
+
+from turbomode_assets.config.loader import load_scheduler_config
+from turbomode_assets.config.scheduler import SchedulerConfig
+from turbomode_assets_tests.builders import REPOSITORY
+
+
+@contextmanager
+def run_storage(root: Path) -> Iterator[dg.DagsterInstance]:
+    """Runs in memory, for two years of them, and switches and ticks of sensors in a file."""
+    with dg.DagsterInstance.ephemeral(str(root)) as instance:
+        instance._schedule_storage = SqliteScheduleStorage.from_local(str(root))
+        instance._schedule_storage.register_instance(instance)
+        yield instance
+
+
+def shipped(*enabled: str) -> SchedulerConfig:
+    """The shipped configuration with some tasks on."""
+    config = load_scheduler_config(REPOSITORY / "configs")
+    tasks = {
+        name: task.model_copy(update={"enabled": name in enabled})
+        for name, task in config.tasks.by_name().items()
+    }
+    return config.model_copy(update={"tasks": config.tasks.model_copy(update=tasks)})
+
+
+def add(
+    instance: dg.DagsterInstance,
+    job: str,
+    first: dt.date | None = None,
+    last: dt.date | None = None,
+    status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS,
+    **more: object,
+) -> dg.DagsterRun:
+    """A run of one session, of a range, or of none."""
+    if last is not None:
+        tags = {
+            "dagster/asset_partition_range_start": str(first),
+            "dagster/asset_partition_range_end": str(last),
+        }
+    else:
+        tags = {"dagster/partition": str(first)} if first else {}
+    run = dg.DagsterRun(job, status=status, tags=tags, **more)
+    instance.add_run(run)
+    return run
+
+
+def only(*names: str) -> dict[str, frozenset[dg.AssetKey]]:
+    """What restricts a run to some assets."""
+    return {"asset_selection": frozenset(map(dg.AssetKey, names))}
