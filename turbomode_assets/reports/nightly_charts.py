@@ -1,17 +1,19 @@
 """Charts of the nightly page: SVG that stretches with the screen, under labels that do not."""
 
-import math
 from collections.abc import Callable, Sequence
+
+from matplotlib.ticker import MaxNLocator
 
 from turbomode_assets.reports.markup import Markup, joined, tag
 from turbomode_assets.reports.nightly_figures import CalibrationPoint, Coverage
 
 WIDTH, HEIGHT = 1_000, 100
 ROW_PIXELS = 12
-LEAST_STEPS = 3
 SMALLEST_SPAN = 1e-9
 CLASS_NAMES = {"G": "green", "A": "amber", "R": "red"}
 NAMED_SESSIONS = 4
+# It may draw a step or two more than its bins.
+TICKS = MaxNLocator(nbins=7, steps=[1, 2, 5, 10])
 
 
 def line_chart(
@@ -135,13 +137,9 @@ def nice_ticks(low: float, high: float) -> list[float]:
     """Round numbers at even distances that span a range: ten at most."""
     largest = max(abs(low), abs(high))
     # What differs by less than a float can tell is drawn as one value.
-    span = high - low if high - low > SMALLEST_SPAN * largest else largest or 1.0
-    raw = span / LEAST_STEPS
-    power = math.floor(math.log10(raw))
-    step = next(by * 10.0**power for by in (5, 2, 1) if by * 10.0**power <= raw)
-    first = math.floor(low / step + 1e-9)
-    last = max(math.ceil(high / step - 1e-9), first + 1)
-    return [round(n * step, 3 - power) for n in range(first, last + 1)]
+    if high - low <= SMALLEST_SPAN * largest:
+        low, high = low - largest / 2, high + (largest / 2 or 1.0)
+    return [float(tick) for tick in TICKS.tick_values(low, high)]
 
 
 def _down(value: float, low: float, high: float) -> float:
