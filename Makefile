@@ -10,7 +10,7 @@ DATA ?= $(CURDIR)/data
 TENANT ?= default
 
 .PHONY: instance demo test ui check lint validate bench bench-features bench-features-cuda \
-	test-slow test-promotion test-browser
+	test-slow test-promotion test-properties test-browser
 
 demo: $(READY) instance
 	$(BIN)/turbomode demo
@@ -48,6 +48,10 @@ test-slow: $(READY)
 
 test-promotion: $(READY)
 	$(BIN)/python -m pytest -m slow -s turbomode_assets_tests/laws/test_promotion.py
+
+# Examples that no run had before; each time others.
+test-properties: $(READY)
+	$(BIN)/python -m pytest -n auto -m 'hypothesis and not slow and not browser' --hypothesis-profile=search
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser -n 0

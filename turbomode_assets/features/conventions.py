@@ -18,7 +18,7 @@ BENCHMARK_PAIRS = 55
 """Fewest of the 60 return pairs for a beta on the benchmark."""
 
 CONVENTIONS: dict[str, float | str] = {
-    "revision": "1",
+    "revision": "2",
     "epsilon": EPSILON,
     "tie": TIE,
     "constant_below": CONSTANT_BELOW,

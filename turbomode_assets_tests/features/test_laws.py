@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 import torch
-from hypothesis import Phase, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 
 from turbomode_assets.features import LONGEST_WINDOW, compute_features, engine
@@ -20,9 +20,6 @@ ACROSS = [each.name for each in FEATURES if each.scope == "cross_section"]
 VOLUME_READERS = [each for each in FEATURES if "volume" in each.inputs]
 law = settings(
     max_examples=6,
-    deadline=None,
-    derandomize=True,
-    database=None,
     phases=(Phase.explicit, Phase.generate),
 )
 
@@ -136,6 +133,7 @@ def test_rescaling_a_symbol_changes_nothing(bars, factor):
 
 @law
 @given(bars=panels, at=positions, ratio=st.sampled_from([2.0, 3.0, 1.5, 0.1, 7.0]))
+@example(bars=panel(2, COUNT, seed=2, halts=0.97, tick=0.01), at=1, ratio=3.0)
 def test_a_split_in_the_window_leaves_only_rounding_and_no_trace(bars, at, ratio):
     after = pl.col("session") >= sessions(COUNT)[at]
     split = rescaled(bars, pl.when(after).then(1 / ratio).otherwise(1.0))

@@ -9,6 +9,7 @@ from turbomode_assets.features.elementwise import (
     change,
     falls,
     growth,
+    lagged,
     log_of_one_more,
     negative_part,
     ones,
@@ -43,7 +44,7 @@ def _nonzero(volume: Tensor) -> Tensor:
 
 @shared
 def _weighted_moves(close: Tensor, volume: Tensor) -> Tensor:
-    return (growth(close) - 1).abs() * volume
+    return (change(close, close) / lagged(close, 1)).abs() * volume
 
 
 @feature(family=FAMILY, windows=WINDOWS, inputs=("close", "volume"))
