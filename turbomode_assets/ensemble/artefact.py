@@ -18,18 +18,17 @@ from pydantic import ValidationError
 
 from turbomode_assets.config.models import ModelsConfig
 from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.contracts.devices import Device, choose_device
 from turbomode_assets.contracts.errors import StoreError, first_few
 from turbomode_assets.ensemble.calibration import Calibrator
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities, MetaLearner
 from turbomode_assets.models import (
     BaseModel,
-    Device,
     Matrix,
     Probabilities,
     load_base_models,
     look_back_sessions,
 )
-from turbomode_assets.models.device import training_device
 
 MANIFEST_FILE = "manifest.json"
 META_LEARNER_FILE = "meta_learner.json"
@@ -200,7 +199,7 @@ def environment(device: Device) -> dict[str, str]:
     """What else shapes a model: libraries, Python, this package's code, and where it is trained."""
     versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
     versions["python"] = platform.python_version()
-    return versions | {"device": training_device(device).type, "code": code_digest()}
+    return versions | {"device": choose_device(device).type, "code": code_digest()}
 
 
 def _put_in_place(partial: Path, directory: Path) -> None:

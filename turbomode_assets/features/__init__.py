@@ -6,7 +6,7 @@ Formulas are declared in `families`; `describe_features()` lists them.
 """
 
 from turbomode_assets.features import families
-from turbomode_assets.features.devices import choose_device, device_name
+from turbomode_assets.features.devices import device_name
 from turbomode_assets.features.engine import compute_features
 from turbomode_assets.features.health import feature_health, unhealthy_features
 from turbomode_assets.features.registry import (
@@ -17,7 +17,6 @@ from turbomode_assets.features.registry import (
 
 __all__ = [
     "LONGEST_WINDOW",
-    "choose_device",
     "compute_features",
     "describe_features",
     "device_name",

@@ -1,37 +1,17 @@
-"""The device that computes: choosing it, naming it, and giving it chunks that it can hold."""
+"""The device that computes features: naming it, and giving it chunks that it can hold."""
 
 import math
 import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 import torch
 
-from turbomode_assets.contracts.errors import InputError, TurbomodeError
-
-Device = Literal["auto", "cpu", "cuda"]
+from turbomode_assets.contracts.devices import Device, choose_device
+from turbomode_assets.contracts.errors import TurbomodeError
 
 CUDA_MEMORY_SHARE = 0.5
 """How much of the device's free memory a chunk may take."""
-
-
-def choose_device(device: Device) -> torch.device:
-    """Resolve `auto`, and refuse CUDA where there is none.
-
-    Raises:
-        InputError: the name is unknown, or CUDA is asked for and torch sees no CUDA device.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise InputError(f"unknown device {device}", where="device", fix="use auto, cpu or cuda")
-    available = torch.cuda.is_available()
-    if device == "cuda" and not available:
-        raise InputError(
-            "CUDA is asked for, but torch sees no CUDA device",
-            where="device=cuda",
-            fix="use device=auto or device=cpu, or install a torch build for your GPU",
-        )
-    return torch.device("cuda" if available and device != "cpu" else "cpu")
 
 
 def device_name(device: Device) -> str:

@@ -12,10 +12,9 @@ import torch
 from torch import Tensor
 
 from turbomode_assets.contracts.columns import CLOSE, SESSION, SYMBOL
+from turbomode_assets.contracts.devices import Device, choose_device
 from turbomode_assets.features import kernels, registry
 from turbomode_assets.features.devices import (
-    Device,
-    choose_device,
     cuda_chunk_bars,
     cut,
     run_chunks,

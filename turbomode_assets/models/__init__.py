@@ -12,13 +12,11 @@ from turbomode_assets.models.adapter import (
     Probabilities,
     Weights,
 )
-from turbomode_assets.models.device import Device
 from turbomode_assets.models.matrix import Matrix, Panel, matrix_from_frame
 from turbomode_assets.models.registry import base_models, load_base_models, look_back_sessions
 
 __all__ = [
     "BaseModel",
-    "Device",
     "HeldOut",
     "Labels",
     "Matrix",

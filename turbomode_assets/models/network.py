@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from turbomode_assets.config.models import TorchConfig
 from turbomode_assets.contracts.columns import CLASSES
+from turbomode_assets.contracts.devices import Device, choose_device
 from turbomode_assets.models.adapter import (
     HeldOut,
     Labels,
@@ -26,7 +27,6 @@ from turbomode_assets.models.adapter import (
     Weights,
     require_columns,
 )
-from turbomode_assets.models.device import Device, training_device
 from turbomode_assets.models.examples import Examples, examples, held_out_examples
 from turbomode_assets.models.matrix import Matrix, Rows, Values
 from turbomode_assets.models.standardiser import Standardiser
@@ -81,7 +81,7 @@ class TorchModel(ABC, Generic[AnyNetwork]):
 
     def __init__(self, config: AnyNetwork, device: Device = "cpu") -> None:
         self.config = config
-        self._device = training_device(device)
+        self._device = choose_device(device)
         self._network: nn.Module | None = None
         self._standardiser: Standardiser | None = None
         self._trained = Trained(None, ())

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from turbomode_assets.config.models import ModelsConfig
+from turbomode_assets.contracts.devices import Device
 from turbomode_assets.models.adapter import BaseModel
-from turbomode_assets.models.device import Device
 from turbomode_assets.models.gru import Gru
 from turbomode_assets.models.lightgbm_dart import LightGbmDart
 from turbomode_assets.models.lightgbm_forest import LightGbmForest

@@ -13,8 +13,8 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from turbomode_assets.contracts.devices import choose_device
 from turbomode_assets.features import compute_features, device_name, feature_names
-from turbomode_assets.features.devices import choose_device
 from turbomode_assets.features.engine import panel_inputs
 from turbomode_assets.features.panel import build_panel
 from turbomode_assets.features.registry import registered_features

@@ -6,7 +6,8 @@ import polars as pl
 import pytest
 import torch
 
-from turbomode_assets.features import choose_device, compute_features, device_name, feature_names
+from turbomode_assets.contracts.devices import choose_device
+from turbomode_assets.features import compute_features, device_name, feature_names
 from turbomode_assets_tests.features.panels import panel, rescaled, sessions
 
 DAYS = sessions(6)

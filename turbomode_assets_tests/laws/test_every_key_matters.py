@@ -22,6 +22,7 @@ from turbomode_assets.assets.feature_sets import present_feature_set
 from turbomode_assets.assets.training.fit_steps import plan_cross_validation
 from turbomode_assets.config.loader import TRAINING_FILE, load_training_config
 from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.contracts.devices import choose_device
 from turbomode_assets.contracts.errors import InputError, MissingDataError
 from turbomode_assets.drift import drift_by_session, drift_verdicts, freeze_reference
 from turbomode_assets.ensemble import (
@@ -41,7 +42,6 @@ from turbomode_assets.ensemble.folds import hold_out
 from turbomode_assets.ensemble.promotion import improvement_lag
 from turbomode_assets.features import compute_features, device_name
 from turbomode_assets.labels import triple_barrier
-from turbomode_assets.models.device import training_device
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.signals import decide, scan_symbols
 from turbomode_assets_tests.builders import REPOSITORY, make_bars, make_universe
@@ -188,7 +188,7 @@ def _benchmark(config: TrainingConfig) -> object:
 def _device(config: TrainingConfig) -> object:
     device = config.feature_engineering.device
     try:
-        return device_name(device), training_device(device)
+        return device_name(device), choose_device(device)
     except InputError as error:
         return error.what
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
+from turbomode_assets.contracts.devices import choose_device
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.models import BaseModel, base_models, load_base_models
-from turbomode_assets.models.device import training_device
 from turbomode_assets_tests.models.small import SMALL, small_data, small_split
 
 MATRIX, LABELS, HELD_OUT = small_split(*small_data(seed=3))
@@ -42,21 +42,21 @@ def _saved(models: dict[str, BaseModel], directory: Path) -> dict[str, bytes]:
 
 
 def test_the_cpu_is_always_to_be_had_and_strange_devices_never():
-    assert training_device("cpu") == torch.device("cpu")
+    assert choose_device("cpu") == torch.device("cpu")
     with pytest.raises(InputError, match="unknown device tpu"):
-        training_device("tpu")
+        choose_device("tpu")
 
 
 @without_cuda
 def test_without_a_device_auto_is_the_cpu_and_cuda_is_refused():
-    assert training_device("auto") == torch.device("cpu")
+    assert choose_device("auto") == torch.device("cpu")
     with pytest.raises(InputError, match="torch sees no CUDA device"):
         base_models(SMALL, "cuda")
 
 
 @needs_cuda
 def test_with_a_device_auto_takes_it():
-    assert training_device("auto").type == "cuda"
+    assert choose_device("auto").type == "cuda"
 
 
 @needs_cuda

@@ -1,4 +1,4 @@
-"""The device that networks are trained on. They always predict on the CPU, in float64."""
+"""The device that computes: the CPU, or CUDA where there is one."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ from turbomode_assets.contracts.errors import InputError
 Device = Literal["auto", "cpu", "cuda"]
 
 
-def training_device(device: Device) -> torch.device:
+def choose_device(device: Device) -> torch.device:
     """Resolve `auto`, and refuse CUDA where there is none.
 
     Raises:
