@@ -48,7 +48,7 @@ def lay_out_market(
 
     Raises:
         MissingDataError: there is no prediction, or no bar from the first one on.
-        ContractError: columns are missing, a key is doubled, or a price is none.
+        ContractError: columns are missing, a key is doubled, or a price is missing or none.
     """
     require_columns(predictions, (SYMBOL, SESSION, "signal", "p_sell", "p_buy"), "predictions")
     require_columns(bars, (SYMBOL, SESSION, *PRICES), "bars")
@@ -70,10 +70,11 @@ def lay_out_market(
         values = np.full((len(sessions), len(symbols.categories)), np.nan)
         values[at_session, at_symbol] = kept.get_column(name).cast(pl.Float64).to_numpy()
         prices[name] = values
-    if any((values <= 0).any() or np.isinf(values).any() for values in prices.values()):
-        wrong = ~pl.all_horizontal(pl.col(PRICES).is_between(0, float("inf"), closed="none"))
+    is_price = pl.col(PRICES).is_between(0, float("inf"), closed="none").fill_null(False)
+    wrong = kept.filter(~pl.all_horizontal(is_price))
+    if wrong.height:
         raise ContractError(
-            f"prices that are none: {describe_rows(kept.filter(wrong), [SYMBOL, SESSION])}",
+            f"prices that are none: {describe_rows(wrong, [SYMBOL, SESSION])}",
             where=f"bars given to {WHERE}",
             fix="give finite prices above 0",
         )

@@ -94,7 +94,8 @@ def place_orders(
     those of a model without a rule (no_rule).
 
     Raises:
-        ContractError: columns are missing, a key is doubled, or labels do not fit the bars.
+        ContractError: columns are missing, a key is doubled, a signal's probability is missing or
+            none, or labels do not fit the bars.
         MissingDataError: a signal past its vertical barrier has no label.
     """
     require_columns(labels, _READ_LABELS, "labels", may_be_empty=True)
@@ -129,6 +130,7 @@ def place_orders(
         due.get_column(name).cast(pl.Float64).to_numpy() for name in ("p_buy", "p_sell")
     )
     probability = np.where(is_buy, p_buy, p_sell)
+    _require_probabilities(probability, due)
     order = np.lexsort((symbol, -probability, entry))
     order = order[tradeable[order]]
     orders = Orders(
@@ -289,6 +291,18 @@ def _require_no_label_is_due(
             f"signals without the label that is due: {first_few(named)}",
             where=f"labels given to {WHERE}",
             fix="materialize labels up to the last bar, with the rule that is given here",
+        )
+
+
+def _require_probabilities(probability: Floats, signals: pl.DataFrame) -> None:
+    """Refuse signals whose side has no probability: they could not be ranked or sized."""
+    strange = signals.filter(pl.Series(~((probability > 0) & (probability <= 1))))
+    if strange.height:
+        raise ContractError(
+            f"signals without a probability of their side: "
+            f"{describe_rows(strange, [SYMBOL, SESSION, 'signal', 'p_sell', 'p_buy'])}",
+            where=f"predictions given to {WHERE}",
+            fix="give p_buy of a BUY and p_sell of a SELL, above 0 and at most 1",
         )
 
 

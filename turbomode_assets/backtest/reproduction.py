@@ -10,7 +10,7 @@ from turbomode_assets.contracts.table import describe_rows
 
 _KEY = [SESSION, SYMBOL, "model_version"]
 _SAID = ["signal", "p_sell", "p_hold", "p_buy"]
-_WHERE = "backtest"
+_TABLES = "backtest: lake table predictions against signal_history of model memory"
 _TOLERANCE = 1e-9
 """Relative: prices of one decision that are written twice differ by rounding alone."""
 
@@ -35,12 +35,13 @@ class OutcomeComparison:
 def require_live_signals(predictions: pl.DataFrame, history: pl.DataFrame) -> None:
     """Refuse stored predictions that are not, to the last digit, the signals that went out.
 
-    `predictions` follows its table; `history` has session, symbol, model_version, signal, p_sell,
-    p_hold and p_buy of everything that any model said in the same sessions.
+    `predictions` follows its table; `history` has session, symbol, model_version, role, signal,
+    p_sell, p_hold and p_buy of everything that any model said in the same sessions. A champion that
+    sent anything in a session sent all that it said there, but for what a challenger sent instead.
 
     Raises:
         MissingDataError: a prediction has no signal in the history or another one, or signals went
-            out in a session without predictions.
+            out, for a session or some symbols of it, of which there is no prediction.
     """
     columns = [*_KEY, *_SAID]
     strangers = predictions.select(columns).join(
@@ -49,15 +50,25 @@ def require_live_signals(predictions: pl.DataFrame, history: pl.DataFrame) -> No
     if strangers.height:
         raise MissingDataError(
             f"predictions that are not what went out: {describe_rows(strangers, _KEY)}",
-            where=f"{_WHERE}: lake table predictions against signal_history of model memory",
+            where=_TABLES,
             fix=_remedy(strangers.get_column(SESSION)),
         )
     lost = history.join(predictions, on=SESSION, how="anti").select(SESSION).unique().sort(SESSION)
     if lost.height:
         raise MissingDataError(
             f"signals went out in sessions without predictions: {describe_rows(lost, [SESSION])}",
-            where=f"{_WHERE}: lake table predictions against signal_history of model memory",
+            where=_TABLES,
             fix=_remedy(lost.get_column(SESSION)),
+        )
+    owed = history.filter(pl.col("role") == "champion").join(
+        predictions, on=[SESSION, "model_version"], how="semi"
+    )
+    torn = owed.join(predictions, on=[SESSION, SYMBOL], how="anti").sort(_KEY)
+    if torn.height:
+        raise MissingDataError(
+            f"signals went out without predictions: {describe_rows(torn, _KEY)}",
+            where=_TABLES,
+            fix=_remedy(torn.get_column(SESSION)),
         )
 
 

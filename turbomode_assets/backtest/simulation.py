@@ -76,9 +76,10 @@ def simulate(
     exits where its label does; the money is there from the session on which that is known. Without
     a known label the position is open, marked to its last close. Its size is a share of the equity
     at the close before the entry. Where limits bind, signals of one session go by the probability
-    of their side, ties by symbol; the last one that fits gets what room is left. A position that
-    exits during a session still holds its place at that session's open. A signal in a symbol that
-    is held is passed over. Without equity nothing is opened.
+    of their side, ties by symbol; the last one that fits gets what room is left. Costs of entry
+    take room too: a gross exposure of 1 borrows no cash for longs. A position that exits during a
+    session still holds its place at that session's open. A signal in a symbol that is held is
+    passed over. Without equity nothing is opened.
 
     Prices contain reinvested dividends. Interest and the cost of borrowing shares are not counted;
     a bar that touches both barriers is the stop for shorts too, which favours them.
@@ -166,6 +167,9 @@ class _Account:
         chosen = free[: max(config.maximum_positions - len(self._open), 0)]
         wished = self._share[chosen] * equity
         room = config.maximum_gross_exposure * equity - float(np.abs(held).sum())
+        # Costs come out of the equity that the limit is a multiple of: they take room as well.
+        cost_share = transaction_cost(1.0, config.cost_bps)
+        room /= 1 + config.maximum_gross_exposure * cost_share
         taken = np.concatenate([[0.0], np.cumsum(wished)[:-1]])[: len(chosen)]
         amount = np.minimum(wished, room - taken)
         fits = (amount > _LEAST_SHARE * equity) & (equity > 0)

@@ -11,7 +11,7 @@ from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.tables import BARS, DIVIDENDS, PREDICTIONS, SPLITS, lake_tables
 from turbomode_assets.features import feature_names
 from turbomode_assets.resources.settings import SettingsResource
-from turbomode_assets.sessions import SessionSpan, offset_session
+from turbomode_assets.sessions import SessionSpan, offset_session, sessions_of
 from turbomode_assets.stores import Lake, ModelMemory
 from turbomode_assets.stores.backtest_book import recorded_trades
 from turbomode_assets.stores.master_writer import MasterWriter
@@ -55,8 +55,17 @@ def store_case(settings: SettingsResource, case: Case) -> None:
     remember(settings, sent)
 
 
-def store_market(settings: SettingsResource, case: Case) -> None:
-    """Store bars, and a universe whose delistings are those that the labels tell of."""
+def store_market(
+    settings: SettingsResource,
+    case: Case,
+    *,
+    splits: pl.DataFrame | None = None,
+    dividends: pl.DataFrame | None = None,
+) -> None:
+    """Store bars, and a universe whose delistings are those that the labels tell of.
+
+    Events (None: there are none) have symbol, ex_date, and ratio or amount and previous_close.
+    """
     writer, symbols = MasterWriter(settings.master_root), sorted(set(case.bars["symbol"]))
     gone = case.labels.filter(pl.col("exit_reason") == "delisting").group_by("symbol")
     ends = gone.agg(last=pl.col("exit_session").max(), known=pl.col("session").max())
@@ -70,9 +79,16 @@ def store_market(settings: SettingsResource, case: Case) -> None:
         .drop("last", "known")
     )
     writer.replace("symbol_metadata", universe, span=None, symbols=symbols, caller="test")
-    for contract in (SPLITS, DIVIDENDS):
-        empty = pl.DataFrame(schema=contract.schema)
-        writer.replace(contract.name, empty, span=None, symbols=symbols, caller="test")
+    for contract, events in ((SPLITS, splits), (DIVIDENDS, dividends)):
+        rows = pl.DataFrame(schema=contract.schema)
+        if events is not None:
+            told = events.with_columns(
+                session=sessions_of(events["ex_date"]),
+                knowledge_ts=pl.col("ex_date").cast(pl.Datetime("us", "UTC")),
+                vendor=pl.lit("archive"),
+            )
+            rows = told.select(pl.col(name).cast(kind) for name, kind in contract.schema.items())
+        writer.replace(contract.name, rows, span=None, symbols=symbols, caller="test")
     full = case.bars.with_columns(
         volume=pl.lit(100.0),
         dollar_volume=pl.col("close") * 100,

@@ -26,7 +26,7 @@ CONFIGS = st.builds(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(case=CASES, config=CONFIGS)
 def test_equity_is_cash_and_marked_positions_and_what_the_trades_made(case, config):
     result = case.run(config)
@@ -42,7 +42,7 @@ def test_equity_is_cash_and_marked_positions_and_what_the_trades_made(case, conf
     assert result.signals["count"].sum() == signalled
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(case=CASES, config=CONFIGS)
 def test_the_positions_marked_apart_are_the_net_exposure(case, config):
     result = case.run(config)
@@ -69,7 +69,7 @@ def test_the_positions_marked_apart_are_the_net_exposure(case, config):
     assert (value["positions"].max() or 0) <= config.maximum_positions
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(case=CASES, config=CONFIGS)
 def test_twice_the_capital_is_twice_the_dollars_and_the_same_returns(case, config):
     twice = config.model_copy(update={"initial_capital_usd": 2 * config.initial_capital_usd})
@@ -81,7 +81,7 @@ def test_twice_the_capital_is_twice_the_dollars_and_the_same_returns(case, confi
     assert two.figures.drop(scaled).equals(one.figures.drop(scaled))
 
 
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(case=CASES, config=CONFIGS, number=st.integers(12, 88))
 def test_later_rows_change_no_earlier_equity(case, config, number):
     last = session(number)
@@ -93,7 +93,7 @@ def test_later_rows_change_no_earlier_equity(case, config, number):
     assert early.trades.select(bought).equals(opened.select(bought))
 
 
-@settings(max_examples=4, deadline=None)
+@settings(max_examples=4)
 @given(case=CASES, config=CONFIGS)
 def test_no_position_is_opened_before_its_signal_or_doubled(case, config):
     trades = case.run(config).trades
@@ -110,7 +110,7 @@ def test_no_position_is_opened_before_its_signal_or_doubled(case, config):
     assert (gap >= lag).all()
 
 
-@settings(max_examples=3, deadline=None)
+@settings(max_examples=3)
 @given(case=CASES, seed=st.integers(0, 99))
 def test_the_order_of_the_rows_does_not_matter(case, seed):
     def shuffled(frame):

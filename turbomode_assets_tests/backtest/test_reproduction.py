@@ -13,6 +13,7 @@ from turbomode_assets_tests.backtest.builders import FREE, random_case, session,
 
 SENT = signals(("AAA", 5, "BUY", 0.6), ("BBB", 5, "SELL", 0.7), ("AAA", 6, "HOLD", 0.4))
 KEY = ["session", "symbol", "model_version"]
+SAID = SENT.with_columns(role=pl.lit("champion"))
 
 
 def outcomes():
@@ -30,22 +31,24 @@ def trades():
 
 
 def test_what_went_out_to_the_last_digit_is_accepted_among_all_that_was_said():
-    unsent = SENT.with_columns(model_version=pl.lit("rival"), p_buy=pl.col("p_buy") + 0.01)
-    require_live_signals(SENT, pl.concat([unsent, SENT]).sample(fraction=1, shuffle=True, seed=1))
+    unsent = SAID.with_columns(
+        model_version=pl.lit("rival"), p_buy=pl.col("p_buy") + 0.01, role=pl.lit("challenger")
+    )
+    require_live_signals(SENT, pl.concat([unsent, SAID]).sample(fraction=1, shuffle=True, seed=1))
 
 
 @given(
     row=st.integers(0, SENT.height - 1),
     name=st.sampled_from(["signal", "p_sell", "p_hold", "p_buy", "model_version", "symbol"]),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_single_value_that_differs_in_its_last_digit_is_refused_by_name(row, name):
-    changed = SENT.to_dicts()
+    changed = SAID.to_dicts()
     before = changed[row]
     value = before[name]
     other = math.nextafter(value, 1) if isinstance(value, float) else f"not {value}"
     history = pl.DataFrame(
-        [*changed[:row], before | {name: other}, *changed[row + 1 :]], schema=SENT.schema
+        [*changed[:row], before | {name: other}, *changed[row + 1 :]], schema=SAID.schema
     )
     with pytest.raises(MissingDataError) as caught:
         require_live_signals(SENT, history)
@@ -55,11 +58,30 @@ def test_any_single_value_that_differs_in_its_last_digit_is_refused_by_name(row,
 
 def test_a_session_of_signals_without_predictions_is_refused():
     with pytest.raises(MissingDataError, match=f"without predictions: session={session(6)}\n"):
-        require_live_signals(SENT.filter(session=session(5)), SENT)
+        require_live_signals(SENT.filter(session=session(5)), SAID)
+
+
+def test_a_symbol_whose_prediction_is_lost_is_refused_by_name():
+    for symbol in ("AAA", "BBB"):
+        with pytest.raises(MissingDataError, match=f"session={session(5)} symbol={symbol}"):
+            require_live_signals(
+                SENT.filter(~((pl.col("symbol") == symbol) & (pl.col("session") == session(5)))),
+                SAID,
+            )
+
+
+def test_what_a_challenger_sent_instead_and_what_a_former_champion_said_is_not_lost():
+    rival, former = (
+        SAID.with_columns(model_version=pl.lit(name), role=pl.lit(role))
+        for name, role in (("rival", "challenger"), ("former", "champion"))
+    )
+    instead = rival.filter(symbol="AAA").select(SENT.columns)
+    sent = pl.concat([instead, SENT.filter(symbol="BBB")])
+    require_live_signals(sent, pl.concat([SAID, rival, former]))
 
 
 def test_a_session_that_was_never_signalled_is_no_difference():
-    require_live_signals(SENT.filter(session=session(5)), SENT.filter(session=session(5)))
+    require_live_signals(SENT.filter(session=session(5)), SAID.filter(session=session(5)))
 
 
 def test_every_closed_trade_is_compared_before_slippage():

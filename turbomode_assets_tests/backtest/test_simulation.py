@@ -142,6 +142,21 @@ def test_the_last_position_gets_the_room_that_is_left():
     assert amounts.to_list() == pytest.approx([50_000, 50_000])
 
 
+def test_costs_of_entry_are_paid_from_the_room_and_not_borrowed():
+    config = FREE.model_copy(
+        update={"maximum_positions": 2, "position_limit": 1.0, "cost_bps": 100.0}
+    )
+    case = by_hand(
+        ("AAA", 5, "BUY", 0.7), ("BBB", 5, "BUY", 0.6), later={"AAA": [QUIET], "BBB": [QUIET]}
+    )
+    result = case.run(config)
+    amounts = result.trades.select(pl.col("quantity") * pl.col("entry_price")).to_series()
+    # Two halves and 1 % of both would take 101,000: 1 / 1.01 of the equity is what there is for.
+    assert amounts.to_list() == pytest.approx([50_000, 100_000 / 1.01 - 50_000])
+    assert result.equity["cash"][-1] == pytest.approx(0, abs=1e-9)
+    assert result.equity["equity"][-1] == pytest.approx(100_000 / 1.01)
+
+
 def test_a_symbol_that_is_held_is_passed_over_until_the_session_after_its_exit():
     case = by_hand(
         *(("AAA", number, "BUY", 0.6) for number in (5, 6, 7)),
@@ -312,10 +327,22 @@ def test_a_day_without_trading_is_refused():
         Case(sunday, case.labels, case.bars).run()
 
 
-def test_a_price_that_is_none_is_refused():
+@pytest.mark.parametrize("price", [-1.0, float("inf"), float("nan"), None])
+def test_a_price_that_is_none_is_refused(price):
     case = random_case()
-    with pytest.raises(ContractError, match="prices that are none"):
-        Case(case.predictions, case.labels, case.bars.with_columns(low=-1.0)).run()
+    one = (pl.col("symbol") == "S03") & (pl.col("session") == session(40))
+    low = pl.when(one).then(pl.lit(price, pl.Float64)).otherwise("low")
+    broken = Case(case.predictions, case.labels, case.bars.with_columns(low=low))
+    with pytest.raises(ContractError, match=rf"prices that are none: symbol=S03 .*{session(40)}"):
+        broken.run()
+
+
+@pytest.mark.parametrize("probability", [None, float("nan"), 0.0, 1.5])
+def test_a_signal_without_a_probability_of_its_side_is_refused(probability):
+    case = by_hand(("AAA", 5, "BUY", 0.6), later={"AAA": [QUIET, UP]})
+    sent = case.predictions.with_columns(p_buy=pl.lit(probability, pl.Float64))
+    with pytest.raises(ContractError, match=f"AAA session={session(5)} signal=BUY"):
+        Case(sent, case.labels, case.bars).run()
 
 
 def test_without_equity_nothing_is_opened():
