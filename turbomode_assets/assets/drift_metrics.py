@@ -43,7 +43,7 @@ RECORDED = ("model_version", "subject", *DRIFT_COLUMNS)
     group_name="signals",
     partitions_def=SESSIONS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    code_version="2",
+    code_version="3",
     kinds={"polars", "duckdb"},
     owners=OWNERS,
     ins={"features": dg.AssetIn(partition_mapping=trailing_sessions(LONGEST_SEQUENCE))},

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 import polars as pl
 
 from turbomode_assets.config.training import DriftConfig
+from turbomode_assets.contracts.errors import first_few
 from turbomode_assets.drift import (
     DriftReference,
     drift_where_whole,
     outcome_values,
     subject_verdicts,
 )
+from turbomode_assets.drift.levels import tell_moves
 from turbomode_assets.drift.subjects import (
     OUTCOME,
     PREDICTION,
@@ -36,6 +38,7 @@ class Watched:
     subject: str
     drift: list[pl.DataFrame] = field(default_factory=list)
     lacking: dict[dt.date, str] = field(default_factory=dict)
+    without_levels: set[str] = field(default_factory=set)
 
     @property
     def verdicts(self) -> pl.DataFrame:
@@ -46,9 +49,16 @@ class Watched:
 
     @property
     def metadata(self) -> dict[str, str]:
-        """The newest verdict; where sessions have none, how many and why the last of them has."""
+        """The newest verdict, and what moved; where sessions have none, how many and why."""
         verdicts, name = self.verdicts, f"{self.subject}s"
         told = {f"{name}_verdict": verdicts["verdict"][-1]} if verdicts.height else {}
+        if self.drift and (moves := tell_moves(pl.concat(self.drift))):
+            told[f"{name}_moved"] = moves
+        if self.without_levels:
+            told[f"{name}_levels"] = (
+                f"{first_few(sorted(self.without_levels))} was stored without levels: it must be "
+                "trained again before a sudden move of what it says is an alert"
+            )
         if self.lacking:
             last = max(self.lacking)
             told[f"{name}_not_judged"] = (
@@ -95,6 +105,8 @@ def watch_predictions(
         if reference is None:
             watched.leave_out(sessions, _without(champion, "what it says"))
             continue
+        if reference.levels is None:
+            watched.without_levels.add(champion.model_version)
         said = signals_said(memory, _window(reference, sessions)).filter(
             pl.col("model_version") == champion.model_version
         )

@@ -6,7 +6,7 @@ The bins never move with current data: only against fixed bins is a shift a shif
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from turbomode_assets.drift.bins import (
     values_of,
     window_counts,
 )
+from turbomode_assets.drift.levels import LevelRange
 from turbomode_assets.drift.statistics import STATISTICS, statistics_of
 
 Flags = NDArray[np.bool_]
@@ -50,12 +51,14 @@ class WindowMaxima:
 class DriftReference:
     """What the features looked like in training: `rows` rows, binned feature by feature.
 
-    `maxima` is None where the sessions of the rows were not given.
+    `maxima` is None where the sessions of the rows were not given. `levels` is None of anything but
+    probabilities, and where the reference was frozen without them.
     """
 
     rows: int
     features: dict[str, FeatureReference]
     maxima: WindowMaxima | None = None
+    levels: Mapping[str, LevelRange] | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -80,11 +83,13 @@ class DriftReference:
                 "window_sessions": self.maxima.window_sessions,
                 "largest": self.maxima.largest,
             }
+        if self.levels is not None:
+            content["levels"] = {name: asdict(level) for name, level in self.levels.items()}
         path.write_text(json.dumps(content, allow_nan=False, indent=1) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> "DriftReference":
-        """Read what `save` wrote; a file without maxima is a reference without them.
+        """Read what `save` wrote; a file without maxima or levels is a reference without them.
 
         Raises:
             StoreError: the file cannot be read, or does not hold a reference.
@@ -96,7 +101,10 @@ class DriftReference:
                 for name, feature in content["features"].items()
             }
             maxima = WindowMaxima(**content["maxima"]) if "maxima" in content else None
-            reference = cls(content["rows"], features, maxima)
+            levels = None
+            if "levels" in content:
+                levels = {name: LevelRange(**each) for name, each in content["levels"].items()}
+            reference = cls(content["rows"], features, maxima, levels)
             reference._check()
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise StoreError(
@@ -113,6 +121,9 @@ class DriftReference:
                 raise ValueError(f"the bins of {name} are not in order")
             if sum(feature.counts) != self.rows or self.rows <= 0:
                 raise ValueError(f"the counts of {name} do not add up to {self.rows} rows")
+        for name, level in (self.levels or {}).items():
+            if name not in self.features or not level.is_possible():
+                raise ValueError(f"the levels of {name} are not those of a probability")
         if self.maxima is None:
             return
         if list(self.maxima.largest) != self.columns or self.maxima.window_sessions < 1:

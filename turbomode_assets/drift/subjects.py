@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 import polars as pl
@@ -9,6 +10,7 @@ import polars as pl
 from turbomode_assets.config.training import DriftConfig
 from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL, SESSION
 from turbomode_assets.contracts.errors import MissingDataError, StoreError
+from turbomode_assets.drift.levels import freeze_levels, levels_by_session
 from turbomode_assets.drift.reference import DriftReference, freeze_reference
 from turbomode_assets.drift.stability import drift_by_session
 from turbomode_assets.sessions import SessionSpan, offset_session, session_index
@@ -21,9 +23,13 @@ ALARMING: Mapping[str, int] = {PREDICTION: len(PREDICTION_COLUMNS), OUTCOME: 1}
 
 Probabilities move slowly, and are frozen over a year at most (the out-of-fold sessions): on
 stationary simulated markets one of the three exceeds in an eighth of all weeks, all three in one of
-a hundred. Outcomes are frozen over every session learned from: one of the four exceeds in one or
-two weeks of a hundred.
+a hundred. All three rarely do when a model suddenly says BUY of everything, and where the largest
+psi, kl and ks of the reference are near their ends none can: so a level that moved is enough.
+Outcomes are frozen over every session learned from: one of the four exceeds in one or two weeks of
+a hundred.
 """
+SIDE_COLUMNS = tuple(f"p_{name.lower()}" for name in ("SELL", "BUY"))
+"""Probabilities whose levels are watched: p_hold is what they leave."""
 LEAST_WINDOWS = 10
 """A reference shorter than so many windows knows too little of its own movements to judge by."""
 
@@ -32,12 +38,14 @@ def freeze_predictions(forecasts: pl.DataFrame, config: DriftConfig) -> DriftRef
     """Freeze what a model says: of `forecasts` (session, p_sell, p_hold, p_buy), one row a symbol.
 
     They must be of rows that the models behind them had not learned from: of those they had, a
-    model is surer than it will be of any other.
+    model is surer than it will be of any other. The reference also knows the levels of
+    `SIDE_COLUMNS` (see `freeze_levels`).
 
     Raises:
         MissingDataError: fewer sessions than `LEAST_WINDOWS` windows.
     """
-    return _freeze(forecasts, PREDICTION_COLUMNS, config, what="forecasts")
+    frozen = _freeze(forecasts, PREDICTION_COLUMNS, config, what="forecasts")
+    return replace(frozen, levels=freeze_levels(forecasts, SIDE_COLUMNS, config.window_sessions))
 
 
 def freeze_outcomes(
@@ -86,7 +94,9 @@ def drift_where_whole(
 ) -> tuple[pl.DataFrame | None, dict[dt.date, str]]:
     """Measure `drift_by_session` on the sessions of a span whose windows are whole.
 
-    `made` are the sessions whose rows were made, even where there were none to make.
+    Beside it stand the columns of `levels_by_session`, null of what the reference knows no
+    level of; a column whose level moved is an alert. `made` are the sessions whose rows were made,
+    even where there were none to make.
 
     Returns:
         The drift (None: of no session), and the other sessions, each with what it lacks.
@@ -101,10 +111,10 @@ def drift_where_whole(
         elif not window & present:
             lacking[session] = f"none in the {length} sessions up to it"
     whole = [session for session in span.sessions if session not in lacking]
-    measured = [
-        drift_by_session(reference, rows, run, config, empty=known - present)
-        for run in _runs(whole)
-    ]
+    measured = []
+    for run in _runs(whole):
+        drift = drift_by_session(reference, rows, run, config, empty=known - present)
+        measured.append(_with_levels(drift, reference, rows, run))
     return (pl.concat(measured) if measured else None), lacking
 
 
@@ -124,18 +134,20 @@ def window_sessions(reference: DriftReference) -> int:
 
 
 def subject_verdicts(drift: pl.DataFrame, subject: str) -> pl.DataFrame:
-    """Sum up each session of what was measured of predictions or outcomes.
+    """Sum up each session of what `drift_where_whole` measured of predictions or outcomes.
 
-    alert where `ALARMING` columns exceed, warn where fewer do, else stable.
+    alert where `ALARMING` columns exceed or the level of one moved, warn where fewer exceed, else
+    stable.
 
     Returns:
         session, verdict; by session.
     """
     exceeding = pl.col("exceeds").sum()
+    moved = pl.col("moved").any() if "moved" in drift.columns else pl.lit(value=False)
     return (
         drift.group_by(SESSION)
         .agg(
-            pl.when(exceeding >= ALARMING[subject])
+            pl.when((exceeding >= ALARMING[subject]) | moved)
             .then(pl.lit("alert"))
             .when(exceeding > 0)
             .then(pl.lit("warn"))
@@ -144,6 +156,16 @@ def subject_verdicts(drift: pl.DataFrame, subject: str) -> pl.DataFrame:
         )
         .sort(SESSION)
     )
+
+
+def _with_levels(
+    drift: pl.DataFrame, reference: DriftReference, rows: pl.DataFrame, span: SessionSpan
+) -> pl.DataFrame:
+    levels = levels_by_session(reference.levels or {}, rows, span, window_sessions(reference))
+    moved = pl.col("moved").fill_null(value=False)
+    return drift.join(
+        levels, on=[SESSION, "feature"], how="left", validate="1:1", maintain_order="left"
+    ).with_columns(pl.when(moved).then(pl.lit("alert")).otherwise("verdict").alias("verdict"))
 
 
 def _freeze(

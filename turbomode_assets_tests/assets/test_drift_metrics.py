@@ -1,5 +1,6 @@
 """Drift as the graph measures it: features, what the champion says, and how labels come out."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -195,6 +196,28 @@ def test_what_the_champion_says_is_held_against_its_frozen_forecasts(reigning, c
         measured(reigning, SessionSpan(session, session))
     assert drift_in(reigning, "prediction").equals(ranged)
     assert verdicts_in(reigning).equals(verdicts)
+
+
+def test_what_moved_is_told_and_so_is_a_reference_that_knows_no_levels(reigning):
+    reference = freeze(reigning)
+    late = pl.col("session") >= SPAN.first
+    values = {"p_sell": 0.05, "p_hold": 0.05, "p_buy": 0.9}
+    say(
+        reigning,
+        forecasts(21).with_columns(
+            pl.when(late).then(value).otherwise(name).alias(name) for name, value in values.items()
+        ),
+    )
+    told = measured(reigning)
+    assert told["predictions_verdict"] == "alert"
+    assert f"{AS_OF} p_buy: mean 0." in told["predictions_moved"]
+    moved = drift_in(reigning, "prediction").filter(session=AS_OF, feature="p_buy")
+    assert moved["verdict"].item() == "alert"
+    assert "predictions_levels" not in told
+    replace(reference, levels=None).save(folder_of(reigning) / PREDICTION_REFERENCE)
+    told = measured(reigning)
+    assert "predictions_moved" not in told
+    assert told["predictions_levels"].startswith(f"{champion_of(reigning)} was stored without")
 
 
 def test_a_night_without_signals_leaves_the_verdict_open_and_is_counted(reigning):

@@ -64,7 +64,7 @@ def test_a_feature_without_a_single_value_has_one_open_bin():
     assert feature.counts == (0, 3)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.floats(width=32, allow_infinity=False), min_size=1, max_size=60))
 def test_edges_ascend_and_counts_hold_every_row_once(values):
     feature = frozen(values)
@@ -73,7 +73,7 @@ def test_edges_ascend_and_counts_hold_every_row_once(values):
     assert len(feature.counts) == len(feature.edges) + 2
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.integers(-1000, 1000), min_size=4, max_size=60, unique=True))
 def test_no_bin_of_distinct_values_is_more_than_one_row_from_its_share(values):
     counts = frozen([float(value) for value in values]).counts[:-1]
@@ -81,7 +81,7 @@ def test_no_bin_of_distinct_values_is_more_than_one_row_from_its_share(values):
     assert len(counts) == CONFIG.bins
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=50))
 def test_exactly_the_values_of_more_than_one_row_in_four_have_their_own_bin(values):
     edges = set(frozen([float(value) for value in values]).edges)

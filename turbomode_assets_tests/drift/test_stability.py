@@ -107,7 +107,7 @@ def test_the_expected_index_is_the_mean_index_of_independent_samples():
 whole_numbers = st.lists(st.integers(-50, 50) | st.none(), min_size=1, max_size=40)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(whole_numbers, whole_numbers)
 def test_the_index_is_never_negative_and_ignores_a_rescaling_of_the_feature(training, recent):
     def rescaled(values):
@@ -118,7 +118,7 @@ def test_the_index_is_never_negative_and_ignores_a_rescaling_of_the_feature(trai
     assert stability(rescaled(training), rescaled(recent))["psi"] == index
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     whole_numbers, st.lists(st.integers(-50, 50) | st.none(), min_size=1, max_size=20), st.data()
 )

@@ -103,7 +103,7 @@ def test_one_bin_is_refused():
 samples = st.lists(st.integers(-20, 20) | st.none(), min_size=1, max_size=40)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples, samples)
 def test_the_index_is_the_divergence_and_its_reverse_and_none_is_negative(reference, recent):
     index = population_stability_index(reference, recent)
@@ -115,7 +115,7 @@ def test_the_index_is_the_divergence_and_its_reverse_and_none_is_negative(refere
     assert 2 * gap**2 <= divergence + 0.01
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(samples, samples)
 def test_a_rising_transformation_of_both_changes_nothing(reference, recent):
     def cubed(values):
@@ -125,7 +125,7 @@ def test_a_rising_transformation_of_both_changes_nothing(reference, recent):
         assert statistic(cubed(reference), cubed(recent)) == statistic(reference, recent)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 10_000), st.floats(-1, 1))
 def test_the_gap_is_the_kolmogorov_smirnov_statistic_to_within_a_bin(seed, shift):
     rng = np.random.default_rng(seed)
