@@ -134,6 +134,7 @@ def just_committed(folder: Path):
     return lambda: log_of(folder) > entries
 
 
+@pytest.mark.slow
 def test_a_backfill_that_dies_at_every_stage_loses_doubles_and_tears_nothing(
     stored, undisturbed, tmp_path
 ):

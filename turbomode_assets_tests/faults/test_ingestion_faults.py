@@ -11,7 +11,7 @@ from turbomode_assets_tests.faults.ib_ingestion import SPAN, ingest
 from turbomode_assets_tests.faults.platforms import FORKSERVER, KILLED, LIBRARIES
 from turbomode_assets_tests.vendors.ib_vendors import patient_gateway
 
-KILLS = [12, pytest.param(50, marks=pytest.mark.slow)]
+KILLS = [5, pytest.param(50, marks=pytest.mark.slow)]
 PATIENCE_SECONDS = 120
 
 
