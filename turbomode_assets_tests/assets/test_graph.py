@@ -1,6 +1,7 @@
 """The assets as people run them: ranges, nights, reruns, refusals."""
 
 import json
+import shutil
 
 import polars as pl
 import pytest
@@ -93,9 +94,9 @@ def test_training_leaves_one_row_for_its_run_and_one_for_its_model(market):
 
 def test_a_range_and_the_same_sessions_one_by_one_give_identical_rows(market, tmp_path):
     sessions = SessionSpan(NIGHT, offset_session(NIGHT, 1))
-    nights = small_settings(tmp_path / "nights")
     ranged = market
-    run_assets(nights, INGESTION + DERIVED, HISTORY)
+    shutil.copytree(tmp_path / "market", tmp_path / "nights")
+    nights = small_settings(tmp_path / "nights")
     for session in sessions.sessions:
         run_assets(nights, INGESTION + DERIVED, one(session))
     run_assets(ranged, INGESTION + DERIVED, sessions)

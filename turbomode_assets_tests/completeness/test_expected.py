@@ -101,7 +101,7 @@ def exchange() -> exchange_calendars.ExchangeCalendar:
     return exchange_calendars.get_calendar("XNYS", start="2008-01-01", end="2020-12-31")
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(first=st.none() | DAYS, last=st.none() | DAYS, timeframe=st.sampled_from(["1d", "1h", "2h"]))
 def test_what_is_expected_is_what_exchange_calendars_says_of_the_listed_time(
     first, last, timeframe
@@ -117,7 +117,7 @@ def test_what_is_expected_is_what_exchange_calendars_says_of_the_listed_time(
     assert {session: found[session] for session in counts} == counts
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(first=DAYS, last=DAYS, span=st.tuples(DAYS, DAYS).map(sorted))
 def test_around_the_clock_every_listed_utc_day_is_expected_once(first, last, span):
     sessions = sessions_between(*span)

@@ -233,7 +233,7 @@ FULL = full_candles(BOTH, SPAN, TIMEFRAMES).with_row_index("number")
 CELL = ["symbol", "timeframe", "session"]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(number=st.integers(0, FULL.height - 1))
 def test_deleting_any_candle_makes_exactly_its_cell_not_green(number):
     gone = FULL.filter(pl.col("number") == number)
@@ -284,7 +284,7 @@ def audit(candles, span, *, order=1):
     )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(numbers=NUMBERS, seed=st.integers(0, 9))
 def test_a_span_is_judged_as_its_sessions_one_by_one(numbers, seed):
     candles = spoilt(numbers, seed)
@@ -293,7 +293,7 @@ def test_a_span_is_judged_as_its_sessions_one_by_one(numbers, seed):
     assert audit(candles, SPAN).sort(order).equals(pl.concat(single).sort(order))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(numbers=NUMBERS, seed=st.integers(0, 9))
 def test_the_order_of_rows_changes_nothing(numbers, seed):
     straight = audit(spoilt(numbers, 0), SPAN)

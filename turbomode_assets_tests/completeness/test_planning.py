@@ -134,7 +134,7 @@ def test_what_waits_in_the_queue_or_was_given_up_is_left_out():
     ]
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     holes=st.sets(
         st.tuples(st.sampled_from("ABC"), st.sampled_from(["1d", "1m"]), st.integers(0, 27))

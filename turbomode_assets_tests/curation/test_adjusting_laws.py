@@ -15,7 +15,7 @@ from turbomode_assets_tests.curation.builders import MONDAY, bar, bars, dividend
 
 DAYS = [offset_session(MONDAY, n) for n in range(12)]
 COLUMNS = ("open", "high", "low", "close", "volume")
-few = settings(max_examples=10, deadline=None)
+few = settings(max_examples=10)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -142,7 +142,7 @@ def histories(draw):
 
 
 @given(histories())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_later_events_change_no_earlier_value_to_the_last_bit(history):
     raw, ratios, paid, cut = history
     today = raw["session"][cut]
@@ -157,7 +157,7 @@ def test_later_events_change_no_earlier_value_to_the_last_bit(history):
 
 
 @given(histories())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_returns_are_the_same_forward_and_back(history):
     raw, ratios, paid, cut = history
     today = raw["session"][cut]

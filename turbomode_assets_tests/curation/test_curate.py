@@ -336,7 +336,7 @@ some_splits = st.lists(st.integers(0, 13), max_size=2, unique=True).map(
 
 
 @given(deliveries(), some_splits, st.sampled_from(["raw", "split"]), st.integers(0, 9))
-@settings(max_examples=6, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=6, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 def test_a_range_equals_its_sessions_one_by_one(delivered, events, adjustment, chosen):
     cash = dividends((offset_session(MONDAY, 4), 0.1, 10.0))
     if adjustment == "split":
@@ -360,7 +360,7 @@ def test_a_range_equals_its_sessions_one_by_one(delivered, events, adjustment, c
 
 
 @given(deliveries())
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 def test_every_bar_is_sound_and_every_candle_accounted_for(delivered):
     clean, repairs = curate(delivered, instruments(), NO_SPLITS, NO_DIVIDENDS, shipped_config())
     check_table(repairs, REPAIRS)
@@ -375,7 +375,7 @@ def test_every_bar_is_sound_and_every_candle_accounted_for(delivered):
 
 
 @given(st.lists(st.floats(-0.15, 0.15), min_size=1, max_size=30), st.floats(0.5, 500.0))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_sound_candles_are_never_touched(returns, start):
     closes = [start]
     for change in returns:

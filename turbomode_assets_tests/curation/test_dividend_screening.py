@@ -94,7 +94,7 @@ amounts = st.lists(
 
 
 @given(amounts, st.integers(0, 12))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_factors_can_always_be_computed_and_no_later_event_changes_a_verdict(payments, known):
     events, day = [], START
     for days, amount in payments:

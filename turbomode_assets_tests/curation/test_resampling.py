@@ -302,7 +302,7 @@ minutes_of_a_session = st.lists(trades_of_a_minute, min_size=1, max_size=210).fi
 
 
 @given(minutes_of_a_session, st.sampled_from([name for name in INTRADAY if name[-1] == "m"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_volume_extremes_and_ends_of_a_session_are_conserved(prices, timeframe):
     rows = candles(*minute_bars(session_open(HALF), prices, trades=3))
     bars = resample_intraday(rows, timeframe, UNIVERSE)
@@ -315,7 +315,7 @@ def test_volume_extremes_and_ends_of_a_session_are_conserved(prices, timeframe):
 
 
 @given(minutes_of_a_session, st.sampled_from([("2m", "10m"), ("5m", "15m"), ("10m", "90m")]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_joining_twice_is_joining_once(prices, timeframes):
     rows = candles(*minute_bars(session_open(HALF), prices, trades=3, vwap=100.0))
     halfway, wanted = timeframes
@@ -331,7 +331,7 @@ def test_joining_twice_is_joining_once(prices, timeframes):
 
 
 @given(minutes_of_a_session, st.integers(0, 209), st.sampled_from(["2m", "10m", "90m"]))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_what_comes_after_a_bar_changes_nothing_in_it(prices, cut, timeframe):
     rows = candles(*minute_bars(session_open(HALF), prices))
     minutes = INTRADAY_MINUTES[timeframe]
@@ -341,7 +341,7 @@ def test_what_comes_after_a_bar_changes_nothing_in_it(prices, cut, timeframe):
 
 
 @given(st.lists(st.floats(0.001, 1e6), min_size=48, max_size=48))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_range_gives_the_rows_of_its_sessions_to_the_last_bit(volumes):
     hourly = []
     for day, part in ((SUNDAY, volumes[:24]), (TUESDAY, volumes[24:])):
@@ -554,7 +554,7 @@ def drawn_days(drawn):
 
 
 @given(some_days, st.sampled_from(["1wk", "1mo"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_volume_and_extremes_of_a_year_are_conserved(drawn, timeframe):
     rows = candles(*drawn_days(drawn))
     bars = weekly(rows.rows(named=True), through=YEAR[-1] + dt.timedelta(7), timeframe=timeframe)
@@ -563,7 +563,7 @@ def test_volume_and_extremes_of_a_year_are_conserved(drawn, timeframe):
 
 
 @given(some_days, st.sampled_from(YEAR), st.sampled_from(["1wk", "1mo"]))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_no_later_candle_or_split_changes_a_finished_bar(drawn, today, timeframe):
     rows = drawn_days(drawn)
     events = splits((dt.date(2015, 4, 15), 2.0), (dt.date(2015, 9, 16), 4.0))

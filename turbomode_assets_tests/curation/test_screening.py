@@ -219,7 +219,7 @@ def walked(moves):
 
 
 @given(walks, st.integers(5, 39))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_no_later_bar_changes_a_verdict(moves, known):
     rows = walked(moves)
     whole = [f for f in found(rows) if f[0] < day(known)]
@@ -227,7 +227,7 @@ def test_no_later_bar_changes_a_verdict(moves, known):
 
 
 @given(walks, st.sampled_from([0.125, 8.0, 1024.0]))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_verdicts_do_not_depend_on_the_unit_of_price_and_volume(moves, unit):
     rows = walked(moves)
     other = found([scaled(row, unit, 1 / unit) for row in rows])

@@ -54,7 +54,7 @@ def test_too_few_rows_leave_forecasts_as_they_are():
     assert Calibrator.fit(sure, labels, rules("none", 1)).apply(sure) is sure
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), method=st.sampled_from(METHODS))
 def test_what_is_mapped_stays_a_distribution_and_survives_its_json(seed, method):
     calibrator = Calibrator.fit(*overconfident(300, seed=seed), rules(method))

@@ -324,7 +324,7 @@ def test_top_contributions_by_hand():
     count=st.integers(1, 80),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_sample_is_drawn_from_the_rows_at_hand_each_once(rows, count, seed):
     drawn = sample_rows(count, np.array(rows, dtype=np.int64), seed=seed)
     assert len(drawn) == min(count, len(set(rows)))

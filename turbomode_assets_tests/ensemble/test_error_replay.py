@@ -212,7 +212,7 @@ DECISIONS = st.lists(st.tuples(st.sampled_from("ABC"), st.integers(0, 12)), max_
 
 
 @given(ERRORS, ERRORS, DECISIONS, st.integers(1, 12), st.integers(0, 20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_an_update_is_repeatable_and_bounded_and_keeps_what_an_empty_buffer_would(
     old, new, right, capacity, now
 ):

@@ -162,7 +162,7 @@ MIXES = st.just(0.0) | st.floats(1e-9, 0.9)
 
 
 @given(ROWS, st.floats(0, 1), st.floats(1, 8), MIXES, st.floats(0.1, 5))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_the_bounds_hold_whatever_the_rows(market, balance, maximum, mix, rare_maximum):
     labels, regimes, replay, symbols, entries, special = map(list, zip(*market, strict=True))
     rows = rows_of(labels, regimes=regimes, replay=replay, symbols=symbols, entries=entries)

@@ -90,7 +90,7 @@ MARKET = st.lists(
     st.integers(1, 60),
     st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_all_bounds_hold_together(market, classes, regimes, most, seed):
     labels, names, rare = (list(column) for column in zip(*market, strict=True))
     rows = rows_of(labels, regimes=names, rare=rare)

@@ -12,7 +12,7 @@ from turbomode_assets.features.sorting import trailing_quantile
 
 @pytest.mark.parametrize("window", [2, 5, 10, 20, 26, 27, 30, 45, 60])
 @pytest.mark.parametrize("quantile", [0.2, 0.8])
-@settings(max_examples=8, deadline=None, derandomize=True, database=None)
+@settings(max_examples=8, derandomize=True, database=None)
 @given(seed=st.integers(0, 2**31), distinct=st.sampled_from([3, 40, 10**6]))
 def test_a_quantile_is_that_of_the_sorted_window(window, quantile, seed, distinct):
     series = np.random.default_rng(seed).integers(1, distinct, (2, 70)).astype(np.float64)

@@ -38,7 +38,7 @@ def test_a_window_longer_than_the_sessions_is_full_nowhere():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 9))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_trailing_statistics_equal_a_slow_loop(seed, window):
     random = np.random.default_rng(seed)
     values = random.normal(size=(2, 20))

@@ -151,7 +151,7 @@ def random_market(seed: int, *, sessions: int = 50) -> pl.DataFrame:
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(7, 48))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_later_bars_and_those_before_the_window_change_no_event(seed, cut):
     market = random_market(seed)
     whole = detect_rare_events(market, CONFIG)
@@ -164,7 +164,7 @@ def test_later_bars_and_those_before_the_window_change_no_event(seed, cut):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_scale_of_a_symbol_and_the_order_of_rows_change_nothing(seed, scale):
     market = random_market(seed)
     whole = detect_rare_events(market, CONFIG)
@@ -177,7 +177,7 @@ def test_the_scale_of_a_symbol_and_the_order_of_rows_change_nothing(seed, scale)
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_events_reach_their_thresholds_and_come_in_order_once_each(seed):
     events = detect_rare_events(random_market(seed), CONFIG)
     assert (events["magnitude"] >= events["threshold"]).all()
@@ -187,7 +187,7 @@ def test_events_reach_their_thresholds_and_come_in_order_once_each(seed):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_a_symbol_alone_has_the_events_it_has_among_others_but_for_the_market_s(seed):
     market = random_market(seed)
     own = (pl.col("symbol") == "BBB") & (pl.col("kind") != "circuit_breaker")
@@ -379,7 +379,7 @@ CONFIGS = st.builds(
     ),
     11,
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_an_update_is_repeatable_and_keeps_what_an_empty_archive_would(old, new, config, since):
     days = {"as_of": session(26), "since": session(since)}
     archive, detected = events_of(*old), events_of(*new, threshold=0.5)
@@ -394,7 +394,7 @@ def test_an_update_is_repeatable_and_keeps_what_an_empty_archive_would(old, new,
 
 
 @given(ROWS, ROWS, CONFIGS)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_the_archive_keeps_its_bounds_and_leaves_nothing_out_without_cause(old, new, config):
     days = {"as_of": session(26), "since": session(13)}
     frame = update_archive(events_of(*old), events_of(*new), config, **days)

@@ -100,7 +100,7 @@ def test_a_history_shorter_than_the_volatility_window_needs_to_be_full_only():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(8, 58))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_later_bars_change_no_regime(seed, cut):
     market = random_market(seed)
     until = pl.col("session") <= session(cut)
@@ -109,7 +109,7 @@ def test_later_bars_change_no_regime(seed, cut):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 30))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_bars_before_the_windows_change_no_regime(seed, cut):
     market = random_market(seed)
     since = session(cut + CONFIG.volatility_history_sessions + CONFIG.volatility_window_sessions)
@@ -119,7 +119,7 @@ def test_bars_before_the_windows_change_no_regime(seed, cut):
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_the_scale_of_a_symbol_and_the_order_of_rows_change_nothing(seed, scale):
     market = random_market(seed)
     scaled = market.with_columns(
@@ -131,7 +131,7 @@ def test_the_scale_of_a_symbol_and_the_order_of_rows_change_nothing(seed, scale)
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_every_session_of_the_input_has_one_row_in_order(seed):
     market = random_market(seed, missing=0.4)
     found = market_regimes(market, CONFIG)

@@ -38,7 +38,7 @@ def markets(draw):
 
 
 @given(markets())
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 def test_a_range_equals_its_sessions_one_by_one_bit_for_bit(market):
     frame, news, config = market
     first, last = 15, SESSIONS - 1
@@ -57,7 +57,7 @@ def test_a_range_equals_its_sessions_one_by_one_bit_for_bit(market):
 
 
 @given(markets(), st.integers(12, SESSIONS - 2))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_nothing_after_the_session_a_label_became_known_matters(market, cut):
     frame, news, config = market
     span = SessionSpan(session(0), session(cut))
@@ -70,7 +70,7 @@ def test_nothing_after_the_session_a_label_became_known_matters(market, cut):
 
 
 @given(markets())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_each_decision_appears_once_and_after_its_entry(market):
     frame, news, config = market
     labels = triple_barrier(
@@ -83,7 +83,7 @@ def test_each_decision_appears_once_and_after_its_entry(market):
 
 
 @given(markets())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_a_symbol_alone_equals_the_symbol_among_others(market):
     frame, news, config = market
     span = SessionSpan(session(0), session(SESSIONS - 1))

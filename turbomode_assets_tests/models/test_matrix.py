@@ -70,7 +70,7 @@ def test_look_back_counts_sessions_and_never_crosses_symbols():
 @given(
     st.sets(st.tuples(st.sampled_from("ABC"), st.integers(0, 12)), min_size=1), st.integers(1, 6)
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_step_is_the_same_symbol_that_many_sessions_earlier(rows, steps):
     matrix, keys = matrix_from_frame(_frame(list(rows)), ["a"], FAMILIES)
     known = {

@@ -64,7 +64,7 @@ def test_a_spread_that_float32_cannot_hold_counts_as_none():
         max_size=30,
     )
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_statistics_are_numpys_and_survive_json(values):
     matrix = _matrix(values, ("price", "volume"))
     fitted = Standardiser.fit(matrix, clip_deviations=5)

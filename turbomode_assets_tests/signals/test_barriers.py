@@ -116,7 +116,7 @@ def test_each_night_has_the_volatility_that_a_range_has_to_the_last_bit():
     assert nights.sort("symbol", "session").equals(ranged.sort("symbol", "session"))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     st.integers(0, 10_000),
     st.floats(0.5, 3.0),

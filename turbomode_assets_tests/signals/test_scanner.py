@@ -193,7 +193,7 @@ def test_counts_name_the_first_five_symbols_in_the_order_of_the_reasons():
     assert "7" in counts["symbols"][1]
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.data())
 def test_every_candidate_is_either_tradeable_or_left_out_and_a_range_equals_its_nights(data):
     symbols = ["AAA", "BBB", "CCC"]

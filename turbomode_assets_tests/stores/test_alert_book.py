@@ -205,7 +205,7 @@ LOOKS = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(looks=LOOKS)
 def test_whatever_happens_what_was_told_last_is_how_things_stand(looks):
     with tempfile.TemporaryDirectory() as folder:

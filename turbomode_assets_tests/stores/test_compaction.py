@@ -216,7 +216,7 @@ def test_a_version_whose_files_are_gone_is_told_and_not_counted_as_kept(lake):
     assert (removed.kept_versions, removed.lost_versions) == (1, (lost,))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     writes=st.lists(st.tuples(st.integers(0, 4), st.integers(1, 3)), min_size=1, max_size=12),
     data=st.data(),

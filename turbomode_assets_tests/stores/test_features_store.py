@@ -143,9 +143,7 @@ def test_nights_written_one_by_one_leave_what_one_write_leaves(tmp_path):
     assert same(read_features(tmp_path), matrix())
 
 
-@settings(
-    max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rewrites=st.lists(
         st.tuples(st.integers(0, len(SESSIONS) - 1), st.integers(0, len(SESSIONS) - 1)).map(sorted),

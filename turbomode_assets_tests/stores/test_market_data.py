@@ -354,7 +354,7 @@ def traded_histories(draw):
 
 
 @given(traded_histories(), st.sampled_from(SESSIONS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_basis_of_the_delivery_makes_no_difference_to_adjusted_candles(history, today):
     raw, delivered, events, paid = history
     columns = ["ts", "close", "high", "volume", "adjusted_as_of"]
@@ -366,7 +366,7 @@ def test_the_basis_of_the_delivery_makes_no_difference_to_adjusted_candles(histo
 
 
 @given(traded_histories(), st.sampled_from(SESSIONS))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_later_event_changes_what_was_answered(history, today):
     raw, _, events, paid = history
     known = adjusted_as_of(

@@ -87,9 +87,7 @@ actions = st.tuples(
 )
 
 
-@settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(actions, max_size=20))
 def test_nobody_holds_what_another_was_given(tmp_path_factory, taken):
     """Against a plain table of who was given what until when."""

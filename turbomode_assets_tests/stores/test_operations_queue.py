@@ -298,9 +298,7 @@ def test_a_claim_of_nothing_or_for_no_time_is_refused(operations):
         operations.due(-1)
 
 
-@settings(
-    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(actions, min_size=10, max_size=25))
 def test_the_queue_does_what_a_plain_list_of_work_does(operations_url, taken):
     """Whatever is done to it, in whatever order, by three workers, while time passes."""

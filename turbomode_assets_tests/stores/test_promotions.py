@@ -282,7 +282,7 @@ ACTS = st.lists(
 )
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(ACTS)
 def test_rows_are_only_ever_appended_whatever_is_done(tmp_path_factory, acts):
     memory = ModelMemory(tmp_path_factory.mktemp("log") / "turbomode.duckdb", "alpha")

@@ -111,7 +111,7 @@ def _forecasts(draw):
 
 
 @given(_forecasts(), st.integers(1, 15), st.sampled_from(["equal_width", "equal_count"]))
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 def test_bins_lose_no_row_and_hold_what_lies_between_their_edges(drawn, bins, binning):
     forecast, labels = drawn
     forecast = forecast / forecast.sum(axis=1, keepdims=True)
@@ -131,7 +131,7 @@ def test_bins_lose_no_row_and_hold_what_lies_between_their_edges(drawn, bins, bi
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_forecasting_the_class_shares_is_calibrated_and_scores_their_spread(chosen):
     labels = np.array(chosen)
     shares = class_shares(labels)

@@ -153,7 +153,7 @@ def _histories(draw):
 
 
 @given(_histories())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_nothing_learned_from_touches_what_it_is_judged_on_and_nothing_else_is_left_out(history):
     rules, decided, ended, sessions = history
     splits = _split(decided, ended, sessions, **rules)
@@ -178,7 +178,7 @@ def test_nothing_learned_from_touches_what_it_is_judged_on_and_nothing_else_is_l
 
 
 @given(_histories(), st.integers(0, 2**32 - 1))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 def test_the_order_of_the_rows_does_not_matter(history, seed):
     rules, decided, ended, sessions = history
     order = np.random.default_rng(seed).permutation(len(decided))

@@ -102,7 +102,7 @@ def test_frames_and_thresholds_that_cannot_be_judged_are_refused():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 60), st.sampled_from(["symbol", "sector"]))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_a_group_scores_what_it_scores_alone_whatever_the_order_of_the_rows(seed, rows, by):
     random = np.random.default_rng(seed)
     forecast, labels = random.dirichlet([1, 1, 1], rows), random.integers(0, 3, rows)

@@ -63,7 +63,7 @@ def test_a_feature_without_both_sides_has_no_area():
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_areas_are_those_of_comparing_every_pair(seed):
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, 40)

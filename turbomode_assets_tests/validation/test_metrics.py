@@ -94,7 +94,7 @@ def test_scores_that_are_no_probabilities_and_shapes_that_do_not_match_are_refus
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_the_auc_is_the_area_that_scikit_learn_measures(seed, rows):
     random = np.random.default_rng(seed)
     labels = random.integers(0, 3, rows).astype(np.int8)
@@ -131,7 +131,7 @@ def test_the_log_loss_of_each_row_is_that_of_the_label_that_came_true():
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=60))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_forecasting_the_class_shares_scores_the_base_log_loss_and_no_skill(chosen):
     labels = np.array(chosen, dtype=np.int8)
     shares = class_shares(labels)

@@ -159,7 +159,7 @@ def test_fewer_than_one_pair_of_splits_is_refused():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 8), st.integers(12, 40))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_neither_the_order_of_configurations_nor_their_leverage_matters(seed, count, sessions):
     random = np.random.default_rng(seed)
     # Rounded returns and a copied column make ties.

@@ -108,7 +108,7 @@ def test_losses_that_cannot_be_compared_are_refused():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(12, 60), st.integers(0, 5))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_swapping_the_two_turns_the_result_round_and_units_do_not_matter(seed, rows, lag):
     random = np.random.default_rng(seed)
     days = make_days(*np.concatenate([np.arange(12), random.integers(0, 40, rows - 12)]))
@@ -157,7 +157,7 @@ def test_returns_without_their_sessions_are_refused():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(1, 50))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_a_move_of_the_whole_session_changes_nothing(seed, rows):
     random = np.random.default_rng(seed)
     numbers = random.integers(0, 10, rows)

@@ -151,7 +151,7 @@ def _slow_gains(daily, held):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_results_are_those_of_walking_every_position_day_by_day(seed):
     daily, held = _random_market(seed)
     found = daily_results(held, daily)
@@ -162,7 +162,7 @@ def test_results_are_those_of_walking_every_position_day_by_day(seed):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_with_unit_sizes_the_days_add_up_to_the_excess_of_all_positions(seed):
     daily, held = _random_market(seed)
     units = held.with_columns(position=pl.lit(1.0))
@@ -177,7 +177,7 @@ def test_with_unit_sizes_the_days_add_up_to_the_excess_of_all_positions(seed):
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_units_of_size_and_of_price_and_the_order_of_rows_do_not_matter(seed):
     daily, held = _random_market(seed)
     plain = daily_results(held, daily)["result"].to_list()

@@ -134,7 +134,7 @@ SERIES = st.lists(st.floats(-0.2, 0.2), min_size=5, max_size=60).filter(
 
 
 @given(SERIES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_moments_are_those_of_scipy_and_do_not_depend_on_the_scale(returns):
     measured = sharpe_moments(returns)
     assert measured.skewness == pytest.approx(stats.skew(returns), abs=1e-9)
@@ -145,7 +145,7 @@ def test_the_moments_are_those_of_scipy_and_do_not_depend_on_the_scale(returns):
 
 
 @given(SERIES, st.floats(-0.5, 0.5), st.integers(2, 1000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_more_is_asked_with_a_higher_benchmark_and_with_more_trials(returns, benchmark, trials):
     loose = probabilistic_sharpe_ratio(returns, benchmark=benchmark)
     assert 0 <= probabilistic_sharpe_ratio(returns, benchmark=benchmark + 0.1) <= loose <= 1
@@ -154,7 +154,7 @@ def test_more_is_asked_with_a_higher_benchmark_and_with_more_trials(returns, ben
 
 
 @given(SERIES, st.floats(0.55, 0.99))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_track_of_the_minimum_length_reaches_exactly_the_confidence(returns, confidence):
     measured = sharpe_moments(returns)
     length = minimum_track_record_length(returns, confidence=confidence)

@@ -60,7 +60,7 @@ LABELS = st.lists(
 
 
 @given(LABELS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_label_is_as_unique_as_a_slow_loop_says(labels):
     entry = np.array([start for start, _, _ in labels])
     stop = entry + np.array([held for _, held, _ in labels])

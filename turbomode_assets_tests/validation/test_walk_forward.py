@@ -152,7 +152,7 @@ def _histories(draw):
 
 
 @given(_histories())
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_learned_from_touches_what_it_is_judged_on(history):
     rules, horizon, decided, ended, sessions = history
     calendar = _calendar(sessions + horizon + 1)
@@ -182,7 +182,7 @@ def test_nothing_learned_from_touches_what_it_is_judged_on(history):
 
 
 @given(_histories(), st.integers(0, 2**32 - 1))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_the_order_of_the_rows_does_not_matter(history, seed):
     rules, horizon, decided, ended, sessions = history
     calendar = _calendar(sessions + horizon + 1)

@@ -216,7 +216,7 @@ DRAWN = st.lists(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(DRAWN, st.sampled_from([dt.date(2024, 3, 8), dt.date(2024, 3, 11), MONDAY]))
 def test_joining_agrees_with_a_slow_loop(drawn, session):
     slots = half_hours(session, 13)

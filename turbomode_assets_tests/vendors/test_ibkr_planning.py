@@ -147,7 +147,7 @@ WANTED = st.sampled_from(
 )
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SPANS, WANTED, st.sampled_from([XNYS, CRYPTO]))
 def test_pieces_answer_for_every_day_of_a_span_once(asked, wanted, calendar):
     pieces = plan(asked, calendar, wanted, LATER)
@@ -160,7 +160,7 @@ def test_pieces_answer_for_every_day_of_a_span_once(asked, wanted, calendar):
         assert len(days) == len(set(days)) == (asked.last - asked.first_day).days + 1
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(SPANS, WANTED)
 def test_a_piece_lies_inside_its_duration_and_none_could_answer_for_a_day_more(asked, wanted):
     pieces = plan(asked, XNYS, wanted, LATER)

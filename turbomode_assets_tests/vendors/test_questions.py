@@ -52,7 +52,7 @@ def test_workers_with_different_spans_divide_the_work_alike():
         assert leases(SessionSpan(day, day)) <= leases(MARCH)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     st.sets(st.sampled_from(sessions_between(MARCH.first, MARCH.last)), min_size=1),
     st.integers(1, 30),

@@ -202,7 +202,7 @@ calls = st.builds(call, st.sampled_from("abc"), st.sampled_from("gh"), st.intege
 requests = st.lists(st.tuples(seconds, calls), min_size=1, max_size=10)
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(budgets, requests)
 def test_no_schedule_ever_breaks_a_rule_and_no_call_waits_needlessly(config, asked):
     made: list[tuple[int, Call]] = []
@@ -216,7 +216,7 @@ def test_no_schedule_ever_breaks_a_rule_and_no_call_waits_needlessly(config, ask
         made.append((turn.at, each))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(buckets.filter(bool), st.sampled_from([0.0, 0.1, 0.75]), requests)
 def test_a_bucket_that_forgets_calls_schedules_like_one_that_remembers_all(bucket, margin, asked):
     config = budget(bucket=bucket, margin=margin)

@@ -67,7 +67,7 @@ def test_stocks_trade_on_sessions_and_coins_on_every_day(vendor):
 
 
 @given(st.integers(0, 700), st.integers(0, 60))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_any_span_gives_the_same_rows(first, length):
     vendor = SimulatedVendor(simulated_config())
     begin = offset_session(THREE_YEARS.first, first)
