@@ -8,6 +8,7 @@ READY := $(VENV)/.ready
 QLIB := .venv-qlib
 DATA ?= $(CURDIR)/data
 TENANT ?= default
+INGESTS ?= yes
 
 .PHONY: instance demo test ui check lint validate bench bench-features bench-features-cuda \
 	test-slow test-promotion test-properties test-browser
@@ -63,13 +64,15 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
 
-# Written once and yours from then on; DATA and TENANT choose where and for whom.
+# Written once and yours from then on; DATA and TENANT choose where and for whom, INGESTS whether
+# that tenant asks vendors.
 .env:
 	@printf '%s\n' \
 		'DAGSTER_HOME=$(DATA)/dagster/$(TENANT)' \
 		'TURBOMODE_DAGSTER_STORAGE=$(DATA)/dagster/$(TENANT)' \
 		'TURBOMODE_DATA_ROOT=$(DATA)' \
-		'TURBOMODE_TENANT=$(TENANT)' > $@
+		'TURBOMODE_TENANT=$(TENANT)' \
+		'TURBOMODE_INGESTS=$(INGESTS)' > $@
 
 # The folders that .env names, and Dagster's configuration in its place.
 instance: .env dagster.yaml

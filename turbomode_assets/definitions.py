@@ -19,6 +19,7 @@ with warnings.catch_warnings():
         drift_metrics,
         ensemble,
         features,
+        followed_audit,
         labels,
         maintenance,
         nightly_page,
@@ -73,12 +74,12 @@ def build(
     Tests hand in the settings that elsewhere come from the environment, and a clock for the tasks.
     """
     settings = settings or SettingsResource()
-    scheduler = settings.scheduler()
+    scheduler, ingests = settings.scheduler(), settings.ingests
     assets = dg.load_assets_from_modules(
         [
             reference,
             raw_candles,
-            audit,
+            audit if ingests else followed_audit,
             bars,
             features,
             labels,
@@ -100,13 +101,13 @@ def build(
                 audit.sessions_are_fresh,
                 features.features_are_healthy,
             ],
-            jobs=jobs.JOBS,
+            jobs=jobs.build_jobs(ingests=ingests),
             sensors=[
                 *tasks.build_task_sensors(scheduler, settings, now),
-                *sensors.build_sensors(scheduler.sensors),
+                *sensors.build_sensors(scheduler.sensors, ingests=ingests),
                 alerts.alerts_sensor(scheduler.alerts, now),
                 failed_nights.failed_nights_sensor(
-                    [*jobs.TASK_JOBS.values(), jobs.nightly],
+                    jobs.night_jobs(ingests=ingests),
                     jobs.page,
                     is_on=scheduler.tasks.drift_monitor.enabled,
                 ),

@@ -114,7 +114,8 @@ def test_everything_is_back_in_an_empty_root_and_explains_its_signals(maintained
     empty = tmp_path / "elsewhere"
     empty.mkdir()
     shutil.rmtree(market.data_root)  # nothing can come from there any more
-    said = typed_on(market, "restore", str(tmp_path / "backup"), data_root=str(empty))
+    moved = (tmp_path / "backup").rename(tmp_path / "my backup")  # no table is opened in there
+    said = typed_on(market, "restore", str(moved), data_root=str(empty))
     assert f"restored: {empty}" in said
     restored = market.model_copy(update={"data_root": str(empty)})
     explained = typed_on(restored, "explain", SYMBOL, str(AS_OF))
@@ -171,3 +172,9 @@ def test_a_root_that_is_in_use_takes_no_backup(tmp_path):
     told = refused(settings, "restore", str(tmp_path / "backup"))
     assert "the data root is not empty" in told
     assert "set TURBOMODE_DATA_ROOT" in told
+
+
+def test_no_backup_is_begun_where_tables_cannot_be_kept(tmp_path):
+    told = refused(small_settings(tmp_path), "backup", str(tmp_path / "my backup"))
+    assert "its path holds ' ' (space)\n  where: TARGET" in told
+    assert not list(tmp_path.glob("my backup*"))

@@ -8,8 +8,9 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
+from turbomode_assets.automation.command_runs import DEAD, command_tags, held_run, held_task
 from turbomode_assets.automation.switches import are_on
-from turbomode_assets.automation.tasks import TrainingPolicy, roster_at
+from turbomode_assets.automation.tasks import TaskPolicy, roster_at
 from turbomode_assets.cli import main
 from turbomode_assets.sessions import last_closed_session, offset_session
 from turbomode_assets.stores.operations import utc_now
@@ -115,7 +116,7 @@ def test_a_run_by_hand_is_the_tasks_own_for_status_and_for_the_sensors(settings)
         assert newest.tags["turbomode/task"] == "scanner"
         assert newest.tags["turbomode/attempt"] == "1"
         assert first.tags["turbomode/session"] == "2015-12-01"
-        policy = TrainingPolicy(settings, utc_now)
+        policy = TaskPolicy(settings, utc_now)
         roster = roster_at(instance, settings.scheduler(), policy, utc_now())
         assert roster.runs_of("ingestion").first == day("2015-12-01")
         assert roster.runs_of("ingestion").has_succeeded(day("2015-12-01"))
@@ -135,6 +136,28 @@ def test_a_session_that_is_running_is_not_run_a_second_time(settings):
     assert "2017-11-10 of scanner is running" in refused
     assert f"where: run {run.run_id} of job nightly" in refused
     assert "fix:   wait until it ends" in refused
+
+
+def test_a_command_is_refused_while_another_has_its_task(settings):
+    with dg.DagsterInstance.get() as instance, held_task(instance, "scanner"):
+        refused = turbomode("run", "scanner", "--session", "2017-11-10", code=1)
+    assert "another command is running scanner" in refused
+    assert "fix:   wait until it ends" in refused
+
+
+@pytest.mark.parametrize("command", [["status"], ["run", "scanner", "--session", "2017-11-10"]])
+def test_what_a_dead_command_left_behind_has_failed_and_keeps_nobody_waiting(settings, command):
+    with dg.DagsterInstance.get() as instance:
+        tags = {"dagster/partition": "2017-11-10", **command_tags()}
+        left = dg.DagsterRun(job_name="scanner", status=dg.DagsterRunStatus.STARTED, tags=tags)
+        instance.add_run(left)
+        with held_run(instance, left.run_id):
+            assert "is running" in turbomode("run", "scanner", "--session", "2017-11-10", code=1)
+        turbomode(*command, code=int(command[0] == "run"))
+        assert instance.get_run_by_id(left.run_id).status == dg.DagsterRunStatus.FAILURE
+        assert instance.get_runs_count(dg.RunsFilter(job_name="scanner")) == len(command[:2])
+    if command == ["status"]:
+        assert f"    {DEAD}" in turbomode("status")
 
 
 def test_a_task_is_not_run_beside_a_run_of_its_own_for_another_session(settings):

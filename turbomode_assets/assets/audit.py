@@ -4,17 +4,16 @@ import datetime as dt
 from typing import Any
 
 import dagster as dg
-import polars as pl
 
 from turbomode_assets.assets.metadata import OWNERS, definition_metadata, picture_metadata
 from turbomode_assets.automation.partitions import SESSIONS, session_of_key, session_span
-from turbomode_assets.completeness.shares import green_shares
+from turbomode_assets.completeness.shares import sessions_below
 from turbomode_assets.contracts.tables import PARTITION_STATUS
 from turbomode_assets.reports import coverage_heatmap, preview_markdown, reason_counts
 from turbomode_assets.resources.auditing import AuditRun
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
-from turbomode_assets.resources.freshness import SESSIONS_ARE_FRESH, watched_sessions
+from turbomode_assets.resources.freshness import SESSIONS_ARE_FRESH, watched_now
 from turbomode_assets.resources.ingestion import IngestionResource, IngestionTools
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.resources.stores import ArtifactsResource, MasterReaderResource
@@ -88,8 +87,8 @@ def sessions_are_complete(
     keys = context.partition_key_range
     span = SessionSpan(session_of_key(keys.start), session_of_key(keys.end))
     floor = settings.data_quality().gate.session_green_share
-    shares = green_shares(master.open().read("partition_status", caller="check", span=span).rows)
-    poor = shares.filter(pl.col("green_share") < floor).sort("green_share", "session")
+    ledger = master.open().read("partition_status", caller="check", span=span).rows
+    poor = sessions_below(ledger, floor)
     return dg.AssetCheckResult(
         passed=poor.is_empty(),
         severity=dg.AssetCheckSeverity.ERROR,
@@ -108,13 +107,11 @@ def sessions_are_complete(
     description="The latest sessions were GREEN by their deadlines; each is judged by itself.",
 )
 @explained
-def sessions_are_fresh(ingestion: IngestionResource) -> dg.AssetCheckResult:
+def sessions_are_fresh(
+    settings: SettingsResource, master: MasterReaderResource
+) -> dg.AssetCheckResult:
     """Warn of late sessions, without stopping a run; the sensor `freshness` reports each alone."""
-    tools = ingestion.open()
-    watched = watched_sessions(
-        tools.master, tools.data_quality, list(tools.fetch.timeframes), tools.now()
-    )
-    late = watched.filter("is_late")
+    late = watched_now(settings, master.open()).filter("is_late")
     return dg.AssetCheckResult(
         passed=late.is_empty(),
         severity=dg.AssetCheckSeverity.WARN,

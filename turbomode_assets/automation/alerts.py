@@ -5,15 +5,12 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from turbomode_assets.automation.jobs import TASK_JOBS
-from turbomode_assets.automation.task_runs import work_of
+from turbomode_assets.automation.task_runs import work_of_tasks
 from turbomode_assets.config.alerts import AlertsConfig
 from turbomode_assets.contracts.errors import TurbomodeError
 from turbomode_assets.resources.alerting import look
 from turbomode_assets.resources.settings import SettingsResource
 
-WORK_OF_TASKS = {task: work_of(task) for task in TASK_JOBS}
-"""What does the work of each task, and what it makes."""
 COMPLAIN_AFTER = dt.timedelta(days=1)
 """How often it is told that there is no telling what is wrong: nothing can be remembered then."""
 
@@ -34,7 +31,8 @@ def alerts_sensor(config: AlertsConfig, now: Callable[[], dt.datetime]) -> dg.Se
         complained = dt.datetime.fromisoformat(before) if before else None
         complain = complained is None or at - complained >= COMPLAIN_AFTER
         try:
-            seen = look(settings, context.instance, WORK_OF_TASKS, at, complain=complain)
+            work = work_of_tasks(ingests=settings.ingests)
+            seen = look(settings, context.instance, work, at, complain=complain)
         except TurbomodeError as error:
             context.log.error("alerts cannot be judged: %s", error)
             return dg.SensorResult(

@@ -124,8 +124,9 @@ class Decision:
 class Roster:
     """The tasks at one moment.
 
-    `runs_of` tells what ran of a task, `is_on` whether it is switched on, `idle_because` why it has
-    nothing to do for a session, if so; each is asked only for what a decision hangs on.
+    `runs_of` tells what ran of a task, `is_on` whether it is switched on, `held_because` what it
+    waits for that is no task, if so, `idle_because` why it has nothing to do for a session, if so;
+    each is asked only for what a decision hangs on.
     """
 
     tasks: Mapping[str, TaskConfig]
@@ -133,6 +134,7 @@ class Roster:
     now: dt.datetime
     runs_of: Callable[[str], TaskRuns]
     is_on: Callable[[str], bool]
+    held_because: Callable[[str, dt.date], str | None]
     idle_because: Callable[[str, dt.date], str | None]
     _standings: dict[tuple[str, dt.date], Standing] = field(default_factory=dict)
     _owed: dict[str, list[dt.date]] = field(default_factory=dict)
@@ -277,7 +279,7 @@ class Roster:
         for other in self.tasks[name].waits_for:
             if not self._is_settled(other, session):
                 return self._awaits(other, session), True
-        return self.idle_because(name, session) or "", False
+        return self.held_because(name, session) or self.idle_because(name, session) or "", False
 
     def _is_settled(self, name: str, session: dt.date) -> bool:
         """Tell whether nothing more is to be expected of a task for a session."""

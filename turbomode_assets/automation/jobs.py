@@ -10,6 +10,8 @@ INGEST = dg.AssetSelection.groups("ingestion")
 FETCH = dg.AssetSelection.assets("raw_candles", "audit")
 DERIVE = dg.AssetSelection.assets("bars", "features", "labels")
 LOOK = dg.AssetSelection.assets("completeness")
+FOLLOW = dg.AssetSelection.assets("audit")
+"""Of a tenant that does not ingest this asset only reads the master's verdicts."""
 SCAN = dg.AssetSelection.assets("signals", "outcomes")
 TRADE = dg.AssetSelection.assets("backtest")
 WATCH = dg.AssetSelection.assets("drift_metrics")
@@ -121,4 +123,33 @@ reference = dg.define_asset_job(
     selection=INGEST - FETCH,
     description="Symbols, sectors, corporate actions and fundamentals.",
 )
-JOBS = [*TASK_JOBS.values(), nightly, page, backfill, sweep, rederive, readjust, reference]
+followed_ingestion = dg.define_asset_job(
+    "ingestion",
+    selection=FOLLOW | DERIVE | LOOK,
+    tags={TASK_TAG: "ingestion"},
+    description="Bars, features and labels of sessions that another tenant ingested and judged.",
+)
+followed_nightly = dg.define_asset_job(
+    "nightly",
+    selection=FOLLOW | DERIVE | LOOK | SCAN | TRADE | WATCH | TELL,
+    tags={TASK_TAG: "ingestion"},
+    description="One session that another tenant ingested, from bars to signals and outcomes.",
+)
+FOLLOWED_ASSETS = TASK_ASSETS | {"ingestion": frozenset({"audit"} | _DERIVED)}
+"""What each task's job makes where another tenant ingests."""
+
+
+def build_jobs(*, ingests: bool) -> list[UnresolvedAssetJobDefinition]:
+    """Name every job; one that asks vendors or writes the master only to a tenant that ingests."""
+    fetching = [backfill, sweep, reference] if ingests else []
+    return [*night_jobs(ingests=ingests), page, *fetching, rederive, readjust]
+
+
+def task_jobs(*, ingests: bool) -> dict[str, UnresolvedAssetJobDefinition]:
+    """Name the job of each task; its name is the same for all tenants."""
+    return TASK_JOBS if ingests else TASK_JOBS | {"ingestion": followed_ingestion}
+
+
+def night_jobs(*, ingests: bool) -> list[UnresolvedAssetJobDefinition]:
+    """Name the jobs of a night: each task's, and the one that does most of them at once."""
+    return [*task_jobs(ingests=ingests).values(), nightly if ingests else followed_nightly]

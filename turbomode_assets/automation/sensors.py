@@ -18,8 +18,9 @@ from turbomode_assets.config.training import LONGEST_LABEL_WINDOW
 from turbomode_assets.contracts.quality_log import LATE_ACTION, LATE_CANDLES, REVISION
 from turbomode_assets.features import LONGEST_WINDOW
 from turbomode_assets.resources.backfilling import BACKFILL_TAG, budget_pressure, newest_window
-from turbomode_assets.resources.freshness import SESSIONS_ARE_FRESH, watched_sessions
+from turbomode_assets.resources.freshness import SESSIONS_ARE_FRESH, watched_now
 from turbomode_assets.resources.ingestion import IngestionResource, IngestionTools
+from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.resources.stores import LakeResource, MasterReaderResource
 from turbomode_assets.sessions import SessionSpan, last_closed_session, offset_session
 from turbomode_assets.stores.changes import appended_rows
@@ -30,10 +31,10 @@ REACH = max(LONGEST_WINDOW, LONGEST_LABEL_WINDOW)
 """Sessions whose features or labels a candle or corporate action can change."""
 
 
-def build_sensors(config: SensorsConfig) -> list[dg.SensorDefinition]:
-    """Build the three sensors, on or off as configured."""
+def build_sensors(config: SensorsConfig, *, ingests: bool) -> list[dg.SensorDefinition]:
+    """Build the sensors, on or off as configured; what fetches only for a tenant that ingests."""
     return [
-        completeness_sensor(config.completeness),
+        *([completeness_sensor(config.completeness)] if ingests else []),
         freshness_sensor(config.freshness),
         revisions_sensor(config.revisions),
     ]
@@ -97,12 +98,11 @@ def freshness_sensor(config: SensorConfig) -> dg.SensorDefinition:
         default_status=_status(config),
     )
     def freshness(
-        context: dg.SensorEvaluationContext, ingestion: IngestionResource
+        context: dg.SensorEvaluationContext,
+        settings: SettingsResource,
+        master: MasterReaderResource,
     ) -> dg.SensorResult:
-        tools = ingestion.open()
-        watched = watched_sessions(
-            tools.master, tools.data_quality, list(tools.fetch.timeframes), tools.now()
-        )
+        watched = watched_now(settings, master.open())
         before = json.loads(context.cursor or "{}")
         now = {str(session): late for session, late in watched.select("session", "is_late").rows()}
         changed = [before.get(session) != late for session, late in now.items()]

@@ -8,9 +8,15 @@ from dagster._core.events import DagsterEventType
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
 from turbomode_assets.automation.due import Outcome, TaskRun, TaskRuns
-from turbomode_assets.automation.jobs import NIGHTLY_TASKS, TASK_ASSETS, TASK_JOBS, nightly
+from turbomode_assets.automation.jobs import (
+    FOLLOWED_ASSETS,
+    NIGHTLY_TASKS,
+    TASK_ASSETS,
+    TASK_JOBS,
+    nightly,
+)
 from turbomode_assets.config.scheduler import SchedulerConfig
-from turbomode_assets.resources.run_coverage import TaskWork, makes_all
+from turbomode_assets.resources.run_coverage import TasksWork, TaskWork, makes_all
 from turbomode_assets.resources.run_coverage import sessions_of_run as sessions_of_run
 from turbomode_assets.sessions import SessionSpan, session_close
 from turbomode_assets.sessions.timetable import due_sessions
@@ -27,9 +33,10 @@ def jobs_of(task: str) -> list[str]:
     return [TASK_JOBS[task].name, *([nightly.name] if task in NIGHTLY_TASKS else [])]
 
 
-def work_of(task: str) -> TaskWork:
-    """What does a task's work, and what it makes."""
-    return TaskWork(tuple(jobs_of(task)), TASK_ASSETS[task])
+def work_of_tasks(*, ingests: bool) -> TasksWork:
+    """What does the work of each task, and what it makes, for a tenant that ingests or follows."""
+    made = TASK_ASSETS if ingests else FOLLOWED_ASSETS
+    return {task: TaskWork(tuple(jobs_of(task)), made[task]) for task in TASK_JOBS}
 
 
 def oldest_relevant(config: SchedulerConfig, now: dt.datetime) -> dt.datetime:
@@ -42,10 +49,10 @@ def oldest_relevant(config: SchedulerConfig, now: dt.datetime) -> dt.datetime:
     return min(closes)
 
 
-def runs_of(instance: dg.DagsterInstance, task: str, since: dt.datetime) -> TaskRuns:
+def runs_of(instance: dg.DagsterInstance, work: TaskWork, since: dt.datetime) -> TaskRuns:
     """Read the runs of a task since a time, those still under way, and the oldest one's session."""
     records: dict[str, dg.RunRecord] = {}
-    for job in jobs_of(task):
+    for job in work.jobs:
         for found in (
             instance.get_run_records(dg.RunsFilter(job_name=job, created_after=since)),
             unfinished(instance, job),
@@ -57,7 +64,7 @@ def runs_of(instance: dg.DagsterInstance, task: str, since: dt.datetime) -> Task
         for record in records.values()
         if (span := sessions_of_run(record.dagster_run)) is not None
     ]
-    runs = [_task_run(record, span) for record, span in covered if _counts(record, task)]
+    runs = [_task_run(record, span) for record, span in covered if _counts(record, work)]
     return TaskRuns(tuple(runs), min((span.first for _, span in covered), default=None))
 
 
@@ -105,10 +112,10 @@ def requested_at(record: dg.RunRecord) -> dt.datetime:
     return dt.datetime.fromisoformat(said) if said else record.create_timestamp
 
 
-def _counts(record: dg.RunRecord, task: str) -> bool:
+def _counts(record: dg.RunRecord, work: TaskWork) -> bool:
     """Tell whether a run does all of a task, or still keeps others of the task waiting."""
     run = record.dagster_run
-    return not run.is_finished or makes_all(run, TASK_ASSETS[task])
+    return not run.is_finished or makes_all(run, work.assets)
 
 
 def _task_run(record: dg.RunRecord, sessions: SessionSpan) -> TaskRun:

@@ -17,10 +17,12 @@ import functools
 from collections.abc import Callable
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 from dagster._core.storage.tags import MAX_RETRIES_TAG, MAX_RUNTIME_SECONDS_TAG
 
+from turbomode_assets.automation.command_runs import fail_dead_runs
 from turbomode_assets.automation.due import Roster, Start
-from turbomode_assets.automation.jobs import TASK_JOBS, TASK_TAG
+from turbomode_assets.automation.jobs import TASK_TAG, task_jobs
 from turbomode_assets.automation.switches import are_on
 from turbomode_assets.automation.task_runs import (
     ATTEMPT_TAG,
@@ -28,22 +30,26 @@ from turbomode_assets.automation.task_runs import (
     SESSION_TAG,
     oldest_relevant,
     runs_of,
+    work_of_tasks,
 )
 from turbomode_assets.config.scheduler import SchedulerConfig
 from turbomode_assets.contracts.errors import first_few
+from turbomode_assets.resources.following import why_not_followed
 from turbomode_assets.resources.retraining import cause_at
 from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import utc_now
 
-TRAINING = "training"
+INGESTION, TRAINING = "ingestion", "training"
 REMEMBERED = dt.timedelta(minutes=5)
 """How long an answer of the retraining policy holds; it reads several stores."""
 
 
-class TrainingPolicy:
-    """Why training is due, for all sensors that want to know."""
+class TaskPolicy:
+    """What the stores say of the tasks: why training is due, and what a follower waits for."""
 
     def __init__(self, settings: SettingsResource, now: Callable[[], dt.datetime]) -> None:
+        self.ingests = settings.ingests
         self._settings = settings
         self._now = now
         self._said: dict[dt.date, tuple[dt.datetime, str | None]] = {}
@@ -57,8 +63,18 @@ class TrainingPolicy:
             said = self._said[session] = moment, f"{cause.kind}: {cause.text}" if cause else None
         return said[1]
 
-    def idle_because(self, instance: dg.DagsterInstance, session: dt.date) -> str | None:
-        """Say why there is nothing to train as of a session; None if there is."""
+    def held_because(self, name: str, session: dt.date) -> str | None:
+        """Say what keeps a tenant from following the master in a session; None if nothing does."""
+        if name != INGESTION or self.ingests:
+            return None
+        master = MasterReader(self._settings.master_root)
+        why = why_not_followed(master, self._settings.data_quality(), session)
+        return f"waits: {why}" if why else None
+
+    def idle_because(self, instance: dg.DagsterInstance, name: str, session: dt.date) -> str | None:
+        """Say why a task has nothing to do for a session; None if it has."""
+        if name != TRAINING:
+            return None
         if self.cause(session) is None:
             return "needs no training"
         for name in ("features", "labels"):
@@ -74,27 +90,33 @@ def build_task_sensors(
     config: SchedulerConfig, settings: SettingsResource, now: Callable[[], dt.datetime] = utc_now
 ) -> list[dg.SensorDefinition]:
     """Build the sensor of each task, on or off as configured."""
-    policy = TrainingPolicy(settings, now)
-    return [task_sensor(name, config, policy, now) for name in TASK_JOBS]
+    policy = TaskPolicy(settings, now)
+    jobs = task_jobs(ingests=policy.ingests)
+    return [task_sensor(name, job, config, policy, now) for name, job in jobs.items()]
 
 
 def task_sensor(
-    name: str, config: SchedulerConfig, policy: TrainingPolicy, now: Callable[[], dt.datetime]
+    name: str,
+    job: UnresolvedAssetJobDefinition,
+    config: SchedulerConfig,
+    policy: TaskPolicy,
+    now: Callable[[], dt.datetime],
 ) -> dg.SensorDefinition:
     """Ask for a run of the task's job for each session that may start."""
     task = config.tasks.by_name()[name]
 
     @dg.sensor(
         name=name,
-        job=TASK_JOBS[name],
+        job=job,
         minimum_interval_seconds=config.task_interval_seconds,
         default_status=dg.DefaultSensorStatus.RUNNING
         if task.enabled
         else dg.DefaultSensorStatus.STOPPED,
-        description=f"Starts {TASK_JOBS[name].name} for each session, from `{task.cron}` on.",
+        description=f"Starts {job.name} for each session, from `{task.cron}` on.",
     )
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         moment = now()
+        fail_dead_runs(context.instance)
         decision = roster_at(context.instance, config, policy, moment).decide(name)
         if not decision.starts:
             return dg.SkipReason(first_few(decision.reasons))
@@ -108,25 +130,24 @@ def task_sensor(
 def roster_at(
     instance: dg.DagsterInstance,
     config: SchedulerConfig,
-    policy: TrainingPolicy,
+    policy: TaskPolicy,
     moment: dt.datetime,
 ) -> Roster:
     """Lay out the tasks as the run storage knows them at a moment."""
-    since = oldest_relevant(config, moment)
+    since, work = oldest_relevant(config, moment), work_of_tasks(ingests=policy.ingests)
     return Roster(
         tasks=config.tasks.by_name(),
         zone=config.time_zone,
         now=moment,
-        runs_of=functools.cache(lambda name: runs_of(instance, name, since)),
+        runs_of=functools.cache(lambda name: runs_of(instance, work[name], since)),
         is_on=are_on(instance, config).__getitem__,
-        idle_because=lambda name, session: (
-            policy.idle_because(instance, session) if name == TRAINING else None
-        ),
+        held_because=policy.held_because,
+        idle_because=functools.partial(policy.idle_because, instance),
     )
 
 
 def run_request(
-    name: str, start: Start, config: SchedulerConfig, policy: TrainingPolicy, moment: dt.datetime
+    name: str, start: Start, config: SchedulerConfig, policy: TaskPolicy, moment: dt.datetime
 ) -> dg.RunRequest:
     """Ask for one session of a task; a training is told why it is due."""
     limit = config.tasks.by_name()[name].timeout_minutes * 60

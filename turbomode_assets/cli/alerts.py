@@ -40,12 +40,12 @@ def send() -> None:
     another that sees the same data root, it notices that the daemon is dead.
     """
     # Loaded here: what judges the champion takes seconds to load, and the others must not wait.
-    from turbomode_assets.automation.alerts import WORK_OF_TASKS
+    from turbomode_assets.automation.task_runs import work_of_tasks
     from turbomode_assets.resources.alerting import look
 
     settings, console = SettingsResource(), Console()
     with dg.DagsterInstance.get() as instance:
-        seen = look(settings, instance, WORK_OF_TASKS, _now())
+        seen = look(settings, instance, work_of_tasks(ingests=settings.ingests), _now())
     _print(console, [seen.summary])
     _print_book(console, settings)
     if seen.is_critical or seen.unreached:

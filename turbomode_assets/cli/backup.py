@@ -8,6 +8,7 @@ import sqlalchemy as sa
 from rich.console import Console
 
 from turbomode_assets.contracts.errors import InputError, first_few
+from turbomode_assets.contracts.store_paths import require_usable_path
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.features import feature_names
 from turbomode_assets.resources.settings import SettingsResource
@@ -21,7 +22,8 @@ from turbomode_assets.stores.maintenance.platform import Platform
 @click.option(
     "--without-operations",
     is_flag=True,
-    help="Leave out queue, leases and budgets, because PostgreSQL keeps them.",
+    help="Leave out queue, leases and budgets, because PostgreSQL keeps them. A tenant that does "
+    "not ingest has none.",
 )
 def backup(target: Path, history: bool, without_operations: bool) -> None:
     """Copy memory, lake, master, operations, model files and configuration into TARGET.
@@ -30,10 +32,11 @@ def backup(target: Path, history: bool, without_operations: bool) -> None:
     use meanwhile. Old versions that models and explained signals refer to are copied as well.
     """
     console, settings = Console(soft_wrap=True, highlight=False), SettingsResource()
+    require_usable_path(target, where="TARGET")
     wanted = Wanted(
         configs=settings.configs,
         explained_sessions=settings.scheduler().maintenance.explained_sessions,
-        operations=not without_operations,
+        operations=settings.ingests and not without_operations,
         history=history,
     )
     progress = PartProgress(console)

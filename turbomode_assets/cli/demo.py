@@ -11,6 +11,7 @@ from turbomode_assets.cli.printing import print_decision, print_signals, print_s
 from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import ConfigurationError
 from turbomode_assets.definitions import build
+from turbomode_assets.resources.following import require_ingestion
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session, session_of
 
@@ -24,6 +25,7 @@ def demo() -> None:
     """Run the whole graph on a simulated market and print tonight's signals."""
     console, started = Console(), time.perf_counter()
     settings = SettingsResource()
+    require_ingestion(settings, "the demo")
     vendors = settings.vendors()
     if vendors.precedence != ["simulated"]:
         raise ConfigurationError(

@@ -13,6 +13,7 @@ from dagster._core.storage.tags import (
 )
 from rich.console import Console
 
+from turbomode_assets.automation.command_runs import command_tags, held_run
 from turbomode_assets.sessions import SessionSpan
 
 
@@ -33,13 +34,14 @@ class Runner:
         """Run a job for a span; a failure ends the command with the step's own explanation."""
         run_id = str(uuid.uuid4())
         self._instance.add_event_listener(run_id, self._tell)
-        result = self._definitions.resolve_job_def(job).execute_in_process(
-            run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            instance=self._instance,
-            run_id=run_id,
-            tags={**_range_tags(span), **(tags or {})},
-            raise_on_error=False,
-        )
+        with held_run(self._instance, run_id):
+            result = self._definitions.resolve_job_def(job).execute_in_process(
+                run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                instance=self._instance,
+                run_id=run_id,
+                tags={**_range_tags(span), **command_tags(), **(tags or {})},
+                raise_on_error=False,
+            )
         if not result.success:
             raise click.ClickException(f"job {job} failed for {span}; the reason stands above")
 

@@ -6,8 +6,9 @@ from dagster._core.errors import DagsterHomeNotSetError
 from rich.console import Console
 from rich.text import Text
 
+from turbomode_assets.automation.command_runs import fail_dead_runs
 from turbomode_assets.automation.task_status import task_rows
-from turbomode_assets.automation.tasks import TrainingPolicy, roster_at
+from turbomode_assets.automation.tasks import TaskPolicy, roster_at
 from turbomode_assets.reports import status_lines
 from turbomode_assets.reports.tasks import task_lines
 from turbomode_assets.resources.settings import SettingsResource
@@ -31,7 +32,8 @@ def _tasks(settings: SettingsResource, width: int) -> list[Text]:
     config, now = settings.scheduler(), utc_now()
     try:
         with dg.DagsterInstance.get() as instance:
-            roster = roster_at(instance, config, TrainingPolicy(settings, utc_now), now)
+            fail_dead_runs(instance)
+            roster = roster_at(instance, config, TaskPolicy(settings, utc_now), now)
             return task_lines(task_rows(instance, roster), zone=config.time_zone, width=width)
     except DagsterHomeNotSetError:
         return [Text("Tasks: unknown, for DAGSTER_HOME is not set (`make .env` writes it)")]
@@ -47,5 +49,5 @@ def _ledger(settings: SettingsResource, width: int) -> list[Text]:
         ]
     ledger = master.read("partition_status", caller="status").rows
     audits = master.read("audits", caller="status").rows
-    queue = Operations(settings.operations_url).queued()
+    queue = Operations(settings.operations_url).queued() if settings.ingests else None
     return status_lines(ledger, audits, queue, as_of=audited.last, width=width)

@@ -6,11 +6,12 @@ import click
 import dagster as dg
 from rich.console import Console
 
+from turbomode_assets.automation.command_runs import fail_dead_runs, held_task
 from turbomode_assets.automation.due import Start
 from turbomode_assets.automation.jobs import TASK_JOBS
 from turbomode_assets.automation.switches import are_on, switch
 from turbomode_assets.automation.task_runs import jobs_of, sessions_of_run, unfinished
-from turbomode_assets.automation.tasks import TrainingPolicy, roster_at, task_tags
+from turbomode_assets.automation.tasks import TaskPolicy, roster_at, task_tags
 from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.definitions import build
@@ -37,10 +38,11 @@ def run(task: str, day: dt.datetime | None) -> None:
     settings, now = SettingsResource(), utc_now()
     config = settings.scheduler()
     session = _closed(day.date() if day else None, now)
-    with dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance, held_task(instance, task):
+        fail_dead_runs(instance)
         at_most = config.tasks.by_name()[task].maximum_running
         _refuse_a_second(instance, task, session, at_most=at_most)
-        roster = roster_at(instance, config, TrainingPolicy(settings, utc_now), now)
+        roster = roster_at(instance, config, TaskPolicy(settings, utc_now), now)
         tags = task_tags(task, Start(session, roster.attempts(task, session) + 1), now)
         console = Console()
         console.rule(f"{task} of {session}")

@@ -11,7 +11,7 @@ from turbomode_assets.completeness.gate import (
 from turbomode_assets.completeness.judgement import judge
 from turbomode_assets.completeness.planning import next_sweep, plan_backfill, shrunk_window
 from turbomode_assets.completeness.reasons import REASONS
-from turbomode_assets.completeness.shares import green_shares
+from turbomode_assets.completeness.shares import green_shares, sessions_below
 
 __all__ = [
     "REASONS",
@@ -25,5 +25,6 @@ __all__ = [
     "next_sweep",
     "plan_backfill",
     "require_green",
+    "sessions_below",
     "shrunk_window",
 ]

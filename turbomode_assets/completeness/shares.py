@@ -12,3 +12,8 @@ def green_shares(ledger: pl.DataFrame) -> pl.DataFrame:
         .agg(cells=pl.len(), green_share=is_green.mean())
         .sort("session")
     )
+
+
+def sessions_below(ledger: pl.DataFrame, floor: float) -> pl.DataFrame:
+    """Return the sessions of which less than `floor` is GREEN, as `green_shares`, worst first."""
+    return green_shares(ledger).filter(pl.col("green_share") < floor).sort("green_share", "session")

@@ -37,7 +37,8 @@ nav{display:flex;flex-wrap:wrap;gap:.3rem 1.1rem;margin:1rem 0 1.4rem;font-size:
 .scroll{overflow-x:auto;margin:.6rem 0;-webkit-overflow-scrolling:touch}
 table{border-collapse:collapse;font-size:.9rem;line-height:1.4;min-width:100%}
 th,td{padding:.38rem .7rem;text-align:left;vertical-align:top;white-space:nowrap}
-th{color:var(--soft);font-weight:600;font-size:.8rem;border-bottom:1px solid var(--line)}
+th{color:var(--soft);font-weight:600;font-size:.8rem;border-bottom:1px solid var(--line);
+white-space:normal;vertical-align:bottom}
 td{border-bottom:1px solid var(--line)}
 tr:last-child td{border-bottom:0}
 th:first-child,td:first-child{padding-left:0;position:sticky;left:0;background:var(--paper)}
@@ -54,6 +55,9 @@ tr:has(+.note) td{border-bottom:0}
 details{margin:.6rem 0}summary{cursor:pointer;color:var(--accent);font-size:.9rem}
 .bar{display:inline-flex;width:5rem;height:.7rem;border-radius:.2rem;overflow:hidden;
 margin-right:.6rem;vertical-align:-.05rem}
+td:has(.bar){white-space:normal}.bar+span{white-space:nowrap}
+td:first-child b{display:inline-block;max-width:14rem;overflow:hidden;text-overflow:ellipsis;
+vertical-align:bottom}
 .bar i.sell,.key.sell{background:var(--bad)}.bar i.hold,.key.hold{background:var(--hold)}
 .bar i.buy,.key.buy{background:var(--accent)}
 .legend{display:flex;flex-wrap:wrap;gap:.2rem 1.1rem;font-size:.85rem;color:var(--soft)}
@@ -88,6 +92,7 @@ footer{padding-top:1.2rem;padding-bottom:2.5rem;border-top:1px solid var(--line)
 @media(max-width:40rem){body{font-size:15px}main,header,footer{padding-left:1rem;padding-right:1rem}
 h1{font-size:1.45rem}.tiles{grid-template-columns:1fr 1fr}.chart{grid-template-columns:2.9rem
 minmax(0,1fr)}.chart .x span:nth-child(even):not(:last-child){display:none}
-th,td{padding:.34rem .5rem}.map{grid-template-columns:fit-content(5rem) minmax(0,1fr)}}
+th,td{padding:.34rem .5rem}td:has(.bar){white-space:nowrap}
+.map{grid-template-columns:fit-content(5rem) minmax(0,1fr)}}
 @media print{nav{display:none}section{break-inside:avoid}}
 """

@@ -31,7 +31,7 @@ NARROWEST = 80
 def status_lines(
     ledger: pl.DataFrame,
     audits: pl.DataFrame,
-    queue: pl.DataFrame,
+    queue: pl.DataFrame | None,
     *,
     as_of: dt.date,
     now: dt.datetime | None = None,
@@ -40,8 +40,8 @@ def status_lines(
     """Return lines of at most `width` characters (`NARROWEST` at least): shares, why, age, queue.
 
     `ledger` and `audits` are the tables partition_status and audits, `queue` the backfill queue;
-    each may be empty. Queued work waits while its not_before is later than `now`; without `now`,
-    as long as it has one.
+    each may be empty, and without a queue to speak of it is None. Queued work waits while its
+    not_before is later than `now`; without `now`, as long as it has one.
 
     Raises:
         InputError: `as_of` is not a session.
@@ -62,7 +62,8 @@ def status_lines(
             *_section("Reasons (share of all cells)", _reason_lines(ledger)),
             *_section("Age of the last GREEN candle", _age_lines(ledger, as_of)),
         ]
-    lines += _section("Backfill queue", _queue_lines(queue, now))
+    if queue is not None:
+        lines += _section("Backfill queue", _queue_lines(queue, now))
     for line in lines:
         line.truncate(width, overflow="ellipsis")
     return lines

@@ -5,6 +5,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 
@@ -37,10 +38,12 @@ from turbomode_assets.resources.alerting_delivery import (
 )
 from turbomode_assets.resources.alerting_runs import RUN, SENSOR, failed_runs, failing_sensors
 from turbomode_assets.resources.alerting_tasks import (
+    INGESTION,
     LET_GO,
     PAUSED,
     SILENCE,
     completed_night,
+    is_catching_up,
     let_go,
     paused_tasks,
     silent_nights,
@@ -82,7 +85,7 @@ class Look:
     @property
     def is_critical(self) -> bool:
         """Whether something critical holds."""
-        return any(each.severity == "critical" for each in self.conditions)
+        return _is_critical(self.conditions)
 
     @property
     def summary(self) -> str:
@@ -106,7 +109,11 @@ def conditions_at(
         PAUSED: lambda: paused_tasks(instance, config, tasks, now),
         LET_GO: lambda: let_go(instance, config, tasks, now),
         SENSOR: lambda: failing_sensors(instance, config, now),
-        LATE: lambda: late_sessions(settings, now),
+        LATE: lambda: late_sessions(
+            settings,
+            now,
+            lambda session: is_catching_up(instance, config, INGESTION, tasks, session, now),
+        ),
         DRIFT: lambda: drift(settings),
         PERFORMANCE: lambda: performance(settings, now),
         PROMOTION: lambda: decisions(settings, now),
@@ -167,13 +174,18 @@ def look(
             claim=bool(receivers),
         )
         unreached = _tell(settings, book, receivers, news, now)
-        heartbeat = _beat(settings, instance, tasks, book, now)
+        is_well = not _is_critical(findings.conditions)
+        heartbeat = _beat(settings, instance, tasks, book, now) if is_well else None
     except TurbomodeError as error:
         if complain:
             _tell_that_nothing_can_be_told(settings, receivers, error)
         raise
     told = () if len(unreached) == len(receivers) else tuple(news)
     return Look(findings.conditions, told, len(receivers), unreached, heartbeat)
+
+
+def _is_critical(conditions: Iterable[Condition]) -> bool:
+    return any(each.severity == "critical" for each in conditions)
 
 
 def _tell(
@@ -224,17 +236,21 @@ def _beat(
     book: ModelMemory,
     now: dt.datetime,
 ) -> str | None:
-    """Call the heartbeat's address once for each session whose night is complete."""
-    address = settings.heartbeat_url
-    session = completed_night(instance, settings.scheduler(), tasks, now) if address else None
+    """Call the heartbeat's address once on each calendar day on which the newest night is complete.
+
+    Days on which no session closes beat too: a watch outside knows days, and no holidays.
+    """
+    address, config = settings.heartbeat_url, settings.scheduler()
+    session = completed_night(instance, config, tasks, now) if address else None
     if not address or session is None:
         return None
+    day = now.astimezone(ZoneInfo(config.time_zone)).date()
     event = Condition(
-        f"{NIGHT}:{session}",
+        f"{NIGHT}:{day}",
         NIGHT,
         "info",
-        f"The night of {session} is complete",
-        "the outgoing heartbeat said so",
+        f"All was well on {day}",
+        f"the outgoing heartbeat said so; the newest night was that of {session}",
         "nothing is to be done",
     )
     news = claim_event(book, event, now)
@@ -243,10 +259,10 @@ def _beat(
     trouble = ping(address)
     if trouble is None:
         mark_told(book, [news], now)
-        return f"heartbeat sent for {session}"
+        return f"heartbeat sent for {day}"
     release(book, [news])
-    _log.error("the heartbeat for %s did not go out: %s", session, trouble)
-    return f"the heartbeat for {session} did not go out: {trouble}"
+    _log.error("the heartbeat for %s did not go out: %s", day, trouble)
+    return f"the heartbeat for {day} did not go out: {trouble}"
 
 
 def _tell_that_nothing_can_be_told(

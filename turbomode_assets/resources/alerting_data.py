@@ -1,7 +1,7 @@
 """What the stores say is wrong: late data, drift, a champion that does badly, and decisions."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import polars as pl
@@ -30,10 +30,13 @@ _DECIDED: dict[str, tuple[Severity, str]] = {
 }
 
 
-def late_sessions(settings: SettingsResource, now: dt.datetime) -> Iterator[Condition]:
+def late_sessions(
+    settings: SettingsResource, now: dt.datetime, is_on_its_way: Callable[[dt.date], bool]
+) -> Iterator[Condition]:
     """Stretches of sessions that are not GREEN enough though their deadlines have passed.
 
-    A stretch is one condition, named by its first session for as long as it lasts.
+    A stretch is one condition, named by its first session for as long as it lasts. It is critical
+    where nothing of a session is GREEN, unless that session is on its way.
     """
     rules = settings.data_quality()
     watched = _watched_far_enough(settings, rules, now)
@@ -43,7 +46,12 @@ def late_sessions(settings: SettingsResource, now: dt.datetime) -> Iterator[Cond
         if stretch.item(-1, "session") >= since:
             began = stretch.item(0, "session")
             seen = began > watched.item(0, "session")
-            yield _late(stretch, str(began) if seen else LONG_AGO)
+            yield _late(
+                stretch,
+                str(began) if seen else LONG_AGO,
+                is_on_its_way,
+                ingests=settings.ingests,
+            )
 
 
 def drift(settings: SettingsResource) -> Iterator[Condition]:
@@ -119,21 +127,29 @@ def _watched_far_enough(
         sessions = min(2 * sessions, FARTHEST)
 
 
-def _late(stretch: pl.DataFrame, since: str) -> Condition:
+def _late(
+    stretch: pl.DataFrame,
+    since: str,
+    is_on_its_way: Callable[[dt.date], bool],
+    *,
+    ingests: bool,
+) -> Condition:
     """Tell of a stretch of late sessions, with the figures of its worst one."""
     first, last, count = stretch.item(0, "session"), stretch.item(-1, "session"), stretch.height
     worst = stretch.sort("green_share", "session").row(0, named=True)
     are = f"{first} to {last} are late: {count} sessions" if count > 1 else f"{first} are late"
     of = f", the worst is {worst['session']}" if count > 1 else ""
+    comes = not worst["green_share"] and is_on_its_way(worst["session"])
     return Condition(
         f"{LATE}:{since}",
         LATE,
-        "warning" if worst["green_share"] else "critical",
+        "warning" if worst["green_share"] or comes else "critical",
         f"Data of {are}",
         f"{worst['green_share']:.1%} GREEN now{of}; "
-        f"its deadline was {worst['deadline']:%Y-%m-%d %H:%M} UTC",
+        f"its deadline was {worst['deadline']:%Y-%m-%d %H:%M} UTC"
+        + ("; sessions up to it are being caught up" if comes else ""),
         f"turbomode status says what is missing; turbomode backfill --from {first} "
-        f"--to {last} fetches it",
+        f"--to {last} fetches it" + ("" if ingests else ", run by the tenant that ingests"),
     )
 
 

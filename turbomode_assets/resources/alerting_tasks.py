@@ -9,7 +9,7 @@ from dagster._core.storage.dagster_run import RunRecord
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from turbomode_assets.config.scheduler import SchedulerConfig, TaskConfig
-from turbomode_assets.contracts.alerts import Condition
+from turbomode_assets.contracts.alerts import Condition, Severity
 from turbomode_assets.resources.run_coverage import (
     TasksWork,
     TaskWork,
@@ -27,12 +27,18 @@ from turbomode_assets.sessions import (
 from turbomode_assets.sessions.timetable import due_sessions, due_time, newest_due_session
 
 SILENCE, PAUSED, LET_GO = "silence", "paused", "let_go"
-AWAITED = ("ingestion", "scanner")
+INGESTION = "ingestion"
+AWAITED = (INGESTION, "scanner")
 """Tasks without which a night has not happened, each after the one before it."""
 FORGOTTEN_AFTER = dt.timedelta(days=7)
 """Until then a pause of what the configuration leaves off is taken for meant."""
 
-Standing = Literal["succeeded", "under way", "silent"]
+Standing = Literal["succeeded", "under way", "caught up", "silent"]
+_STANDING_WORDS: dict[Standing, tuple[Severity, str]] = {
+    "under way": ("warning", "it is still running"),
+    "caught up": ("warning", "sessions before it are being caught up"),
+    "silent": ("critical", "and nothing of it is running"),
+}
 
 
 def silent_nights(
@@ -50,10 +56,51 @@ def silent_nights(
         standing = standing_of(instance, tasks[name], session)
         if standing == "succeeded":
             continue
+        if standing == "silent" and is_catching_up(instance, config, name, tasks, session, now):
+            standing = "caught up"
         due = due_time(task.cron, session, config.time_zone)
         if since is None or now >= max(due, since) + patience:
             yield _silence(name, session, standing, due, config.alerts.silence_after_minutes)
         return  # the tasks after it wait for it
+
+
+def is_catching_up(
+    instance: dg.DagsterInstance,
+    config: SchedulerConfig,
+    name: str,
+    tasks: TasksWork,
+    session: dt.date,
+    now: dt.datetime,
+) -> bool:
+    """Tell whether runs of a task work their way up to a session that has not succeeded yet.
+
+    One that began at or before it has been running for less than the task may take, or has
+    succeeded within `catch_up_minutes`.
+    """
+    work, task = tasks[name], config.tasks.by_name()[name]
+    if standing_of(instance, work, session) == "succeeded":
+        return False
+    begun_after = (now - dt.timedelta(minutes=task.timeout_minutes)).timestamp()
+    ended_after = (now - dt.timedelta(minutes=config.alerts.catch_up_minutes)).timestamp()
+    since = dt.datetime.fromtimestamp(min(begun_after, ended_after), dt.UTC)
+    running = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    for job in work.jobs:
+        lately = dg.RunsFilter(
+            job_name=job, statuses=[*running, dg.DagsterRunStatus.SUCCESS], updated_after=since
+        )
+        for record in instance.get_run_records(lately):
+            run, span = record.dagster_run, sessions_of_run(record.dagster_run)
+            if span is None or span.first > session:
+                continue
+            if not run.is_finished:
+                began = record.start_time or record.create_timestamp.timestamp()
+                is_moving = began >= begun_after
+            else:
+                ended = record.end_time or 0.0
+                is_moving = ended_after <= ended <= now.timestamp() and makes_all(run, work.assets)
+            if is_moving:
+                return True
+    return False
 
 
 def completed_night(
@@ -215,13 +262,12 @@ def _sessions_in(spans: Collection[SessionSpan]) -> set[dt.date]:
 def _silence(
     name: str, session: dt.date, standing: Standing, due: dt.datetime, minutes: int
 ) -> Condition:
-    is_silent = standing == "silent"
+    severity, words = _STANDING_WORDS[standing]
     return Condition(
         f"{SILENCE}:{name}",
         SILENCE,
-        "critical" if is_silent else "warning",
-        f"{name} has not succeeded for {session}, "
-        + ("and nothing of it is running" if is_silent else "it is still running"),
+        severity,
+        f"{name} has not succeeded for {session}, {words}",
         f"it was due {due:%Y-%m-%d %H:%M} UTC, more than {minutes} minutes ago",
         "see that the Dagster daemon is alive (turbomode status); by hand: "
         f"turbomode run {name} --session {session}",

@@ -7,8 +7,10 @@ import polars as pl
 from turbomode_assets.completeness import measure_gate
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.contracts.tables import PARTITION_STATUS
+from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, last_closed_session, session_close
 from turbomode_assets.stores import MasterReader
+from turbomode_assets.stores.operations import utc_now
 
 WATCHED = pl.Schema(
     {
@@ -21,6 +23,12 @@ WATCHED = pl.Schema(
 CALLER = "freshness"
 SESSIONS_ARE_FRESH = "sessions_are_fresh"
 """Name of the check that says so in the UI."""
+
+
+def watched_now(settings: SettingsResource, master: MasterReader) -> pl.DataFrame:
+    """Rows of WATCHED as the configuration says and the ledger stands now."""
+    timeframes: list[str] = list(settings.vendors().fetch.timeframes)
+    return watched_sessions(master, settings.data_quality(), timeframes, utc_now())
 
 
 def watched_sessions(

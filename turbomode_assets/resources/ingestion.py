@@ -13,6 +13,7 @@ import polars as pl
 
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.config.vendors import FetchConfig, VendorsConfig
+from turbomode_assets.resources.following import require_ingestion
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import FIRST_SESSION, SessionSpan, last_closed_session, session_index
 from turbomode_assets.stores import MasterReader
@@ -119,7 +120,12 @@ class IngestionResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # n
     settings: SettingsResource
 
     def open(self) -> IngestionTools:
-        """Build everything that the configuration names."""
+        """Build everything that the configuration names.
+
+        Raises:
+            ConfigurationError: this tenant does not ingest.
+        """
+        require_ingestion(self.settings, "asking vendors")
         config, configs = self.settings.vendors(), self.settings.configs
         operations = Operations(self.settings.operations_url)
         budget = RationedBudget(operations, config.budgets, clock=utc_now, sleep=time.sleep)

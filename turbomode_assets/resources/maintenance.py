@@ -75,12 +75,18 @@ class KeeperResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no v
     settings: SettingsResource
 
     def maintain(self, instance: dg.DagsterInstance, now: dt.datetime, say: Say) -> Upkeep:
-        """Archive old runs, remove temporary files, and compact and vacuum every table."""
+        """Archive old runs, remove temporary files, and compact and vacuum every table.
+
+        Those of the master are left to the tenants that ingest.
+        """
         rules, upkeep = self.settings.scheduler().maintenance, Upkeep()
         before = space_by_store(self.settings)
         self._tidy(instance, rules, now, upkeep)
         self._keep_lake(rules, upkeep, say)
-        self._keep_master(instance, rules, upkeep, say)
+        if self.settings.ingests:
+            self._keep_master(instance, rules, upkeep, say)
+        else:
+            upkeep.notes.append("the master is left to the tenant that ingests")
         after = space_by_store(self.settings)
         upkeep.figures |= {f"{name}_bytes_before": size for name, size in before.items()}
         upkeep.figures |= {f"{name}_bytes_after": size for name, size in after.items()}

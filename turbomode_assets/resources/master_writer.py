@@ -6,6 +6,7 @@ import dagster as dg
 
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.fetched import Batch, Batches, Fetched
+from turbomode_assets.resources.following import require_ingestion
 from turbomode_assets.resources.io_managers import load_span, partition_span, table_of
 from turbomode_assets.resources.stores import MasterReaderResource
 from turbomode_assets.stores import Pinned
@@ -25,6 +26,7 @@ class MasterWriterIOManager(dg.ConfigurableIOManager):
     @explained
     def handle_output(self, context: dg.OutputContext, obj: Fetched | Batches) -> None:
         """Store what was fetched: reference rows in one commit, candles batch by batch."""
+        require_ingestion(self.master.settings, f"writing {table_of(context)} of the master store")
         writer = MasterWriter(self.master.settings.master_root)
         table = table_of(context)
         if isinstance(obj, Fetched):

@@ -19,6 +19,7 @@ from turbomode_assets.config.scheduler import SchedulerConfig
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.config.vendors import VendorsConfig
 from turbomode_assets.contracts.errors import ConfigurationError
+from turbomode_assets.contracts.store_paths import require_usable_path
 
 DATA_ROOT_VARIABLE = "TURBOMODE_DATA_ROOT"
 TENANT_VARIABLE = "TURBOMODE_TENANT"
@@ -26,6 +27,7 @@ OPERATIONS_VARIABLE = "TURBOMODE_OPERATIONS_URL"
 CONFIG_DIR_VARIABLE = "TURBOMODE_CONFIG_DIR"
 ALERT_URLS_VARIABLE = "TURBOMODE_ALERT_URLS"
 HEARTBEAT_URL_VARIABLE = "TURBOMODE_HEARTBEAT_URL"
+INGESTS_VARIABLE = "TURBOMODE_INGESTS"
 DEFAULT_TENANT = "default"
 
 _REPOSITORY = Path(__file__).resolve().parents[2]
@@ -38,13 +40,16 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
     data_root: str | None = None
     tenant: str | None = None
     config_dir: str | None = None
+    ingestion: str | None = None
+    """`yes` or `no`: whether this tenant ingests."""
 
     @property
     def root(self) -> Path:
         """The data root, an existing absolute folder.
 
         Raises:
-            ConfigurationError: it is not set, relative, or does not exist.
+            ConfigurationError: it is not set, relative, does not exist, or has a name that tables
+                cannot be kept below.
         """
         given = self.data_root or os.environ.get(DATA_ROOT_VARIABLE)
         if not given:
@@ -61,6 +66,7 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
                 where=f"environment variable {DATA_ROOT_VARIABLE}",
                 fix="set it to the absolute path of an existing folder",
             )
+        require_usable_path(root, where=f"environment variable {DATA_ROOT_VARIABLE}")
         return root
 
     @property
@@ -78,6 +84,24 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
                 fix="use lower-case letters, digits, - and _, starting with a letter or digit",
             )
         return name
+
+    @property
+    def ingests(self) -> bool:
+        """Whether this tenant asks vendors and writes the master; else it follows one that does.
+
+        Raises:
+            ConfigurationError: it is neither yes nor no.
+        """
+        given = (
+            os.environ.get(INGESTS_VARIABLE, "yes") if self.ingestion is None else self.ingestion
+        )
+        if given not in ("yes", "no"):
+            raise ConfigurationError(
+                f"{given!r} is neither yes nor no",
+                where=f"environment variable {INGESTS_VARIABLE}",
+                fix="write no where another tenant ingests into the master store, else yes",
+            )
+        return given == "yes"
 
     @property
     def configs(self) -> Path:
@@ -106,7 +130,7 @@ class SettingsResource(dg.ConfigurableResource):  # type: ignore[type-arg]  # no
 
     @property
     def heartbeat_url(self) -> str | None:
-        """Address that is called when a night is complete. A secret: never show it."""
+        """Address that is called on each day that all is well. A secret: never show it."""
         return os.environ.get(HEARTBEAT_URL_VARIABLE, "").strip() or None
 
     @property

@@ -21,6 +21,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from turbomode_assets.contracts.columns import YEAR
 from turbomode_assets.contracts.errors import ContractError, MissingDataError, StoreError, first_few
 from turbomode_assets.contracts.ordering import sort_rows
+from turbomode_assets.contracts.store_paths import require_usable_path
 from turbomode_assets.contracts.table import TableContract, check_table, describe_rows
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.table_files import (
@@ -97,7 +98,10 @@ def open_table(uri: str, contract: TableContract, owner: str) -> DeltaTable:
     Raises:
         MissingDataError: nothing was ever written.
         StoreError: the table is damaged, another owner's, or of a newer layout.
+        ConfigurationError: its path has a character that tables cannot be kept below.
     """
+    if "://" not in uri:
+        require_usable_path(uri, where=uri)
     try:
         table = DeltaTable(uri)
     except TableNotFoundError as error:

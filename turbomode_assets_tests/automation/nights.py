@@ -55,6 +55,7 @@ class Daemon:
     minutes: Callable[[str, dt.date, int], int] = lambda task, session, attempt: 5
     fails: Callable[[str, dt.date, int], bool] = lambda task, session, attempt: False
     idle: Callable[[str, dt.date], str | None] = lambda task, session: None
+    held: Callable[[str, dt.date], str | None] = lambda task, session: None
     off: set[str] = field(default_factory=set)
     started: list[Started] = field(default_factory=list)
     _runs: dict[str, list[TaskRun]] = field(default_factory=dict)
@@ -90,6 +91,7 @@ class Daemon:
             now,
             runs_of=self.runs_of,
             is_on=lambda name: name not in self.off,
+            held_because=self.held,
             idle_because=self.idle,
         )
 

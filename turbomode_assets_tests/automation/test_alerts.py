@@ -5,7 +5,8 @@ import datetime as dt
 import dagster as dg
 import pytest
 
-from turbomode_assets.automation.alerts import COMPLAIN_AFTER, WORK_OF_TASKS, alerts_sensor
+from turbomode_assets.automation.alerts import COMPLAIN_AFTER, alerts_sensor
+from turbomode_assets.automation.task_runs import work_of_tasks
 from turbomode_assets.config.loader import load_scheduler_config
 from turbomode_assets.definitions import build
 from turbomode_assets.sessions import session_close
@@ -49,9 +50,11 @@ def test_the_graph_has_the_sensor_on_or_off_and_as_often_as_configured(tmp_path)
 
 
 def test_a_night_as_a_whole_counts_for_its_tasks():
-    assert WORK_OF_TASKS["ingestion"].jobs == ("ingestion", "nightly")
-    assert WORK_OF_TASKS["scanner"].jobs == ("scanner", "nightly")
-    assert WORK_OF_TASKS["training"].jobs == ("train",)
+    for ingests in (True, False):
+        work = work_of_tasks(ingests=ingests)
+        assert work["ingestion"].jobs == ("ingestion", "nightly")
+        assert work["scanner"].jobs == ("scanner", "nightly")
+        assert work["training"].jobs == ("train",)
 
 
 def test_a_look_tells_and_its_tick_says_what_became_of_it(tmp_path, instance, receiver):

@@ -56,6 +56,29 @@ def test_a_late_ingestion_delays_the_scanner_and_does_not_skip_it():
     assert late.sessions("scanner", f"{WED} 04:00") == [TUE]
 
 
+def test_a_session_that_is_held_back_uses_up_no_attempt_and_keeps_no_later_one_waiting():
+    night = daemon()
+    night.held = lambda task, session: "waits" if str(session) == TUE else None
+    assert night.sessions("ingestion", f"{TUE} 23:00") == []
+    assert reasons(night, "ingestion", f"{TUE} 23:00") == (f"{TUE} waits",)
+    assert reasons(night, "scanner", f"{TUE} 23:30") == (
+        f"{TUE} awaits ingestion, which has not succeeded",
+    )
+    assert night.sessions("ingestion", f"{WED} 23:00") == [WED]
+    night.held = lambda task, session: None
+    (start,) = night.asked("ingestion", f"{WED} 23:00").starts
+    assert (str(start.session), start.attempt) == (TUE, 1)
+
+
+def test_what_waits_for_a_task_that_is_held_back_waits_too():
+    night = daemon(scanner={"depends_on": (), "waits_for": ("ingestion",)})
+    night.held = lambda task, session: "waits" if task == "ingestion" else None
+    assert night.sessions("scanner", f"{TUE} 23:30") == []
+    night.held = lambda task, session: None
+    night.succeeded(TUE, "ingestion")
+    assert night.sessions("scanner", f"{TUE} 23:30") == [TUE]
+
+
 def test_after_midnight_the_session_is_that_of_the_evening_before():
     night = daemon(THU)
     night.succeeded(FRI, "ingestion", "scanner")

@@ -128,7 +128,7 @@ def following(session):
 
 
 # Shrinking weeks of nights takes longer than reading them.
-@settings(max_examples=8, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
+@settings(max_examples=8, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
     outages,
     st.randoms(use_true_random=False),

@@ -68,7 +68,8 @@ def span_of(request):
 
 def test_sensors_follow_their_configuration():
     off = SensorConfig(interval_seconds=300, enabled=False)
-    built = sensors.build_sensors(SensorsConfig(completeness=OFTEN, freshness=off, revisions=off))
+    config = SensorsConfig(completeness=OFTEN, freshness=off, revisions=off)
+    built = sensors.build_sensors(config, ingests=True)
     assert [(each.name, each.minimum_interval_seconds) for each in built] == [
         ("completeness", 60),
         ("freshness", 300),
@@ -118,7 +119,7 @@ def test_with_an_empty_queue_older_sessions_are_audited_backwards_once_after_eac
 
 def test_each_late_session_is_reported_by_itself_and_once(market, instance):
     sensor = sensors.freshness_sensor(OFTEN)
-    resources = {"ingestion": IngestionResource(settings=market)}
+    resources = {"settings": market, "master": MasterReaderResource(settings=market)}
     first = ask(sensor, market, instance, None, **resources)
     newest = last_closed_session(utc_now())
     sessions = SessionSpan(newest, newest).trailing(4).sessions

@@ -12,7 +12,7 @@ from dagster._core.run_coordinator import QueuedRunCoordinator
 
 from turbomode_assets.automation.jobs import TASK_ASSETS, TASK_JOBS
 from turbomode_assets.automation.switches import are_on, switch
-from turbomode_assets.automation.task_runs import error_of, jobs_of, newest, runs_of
+from turbomode_assets.automation.task_runs import error_of, jobs_of, newest, runs_of, work_of_tasks
 from turbomode_assets.automation.tasks import build_task_sensors
 from turbomode_assets.definitions import build
 from turbomode_assets.sessions import offset_session
@@ -221,11 +221,12 @@ def test_only_runs_that_can_still_matter_are_read(small, instance):
     for session in ("2017-11-08", "2017-11-09"):
         add(instance, "ingestion", session, OK)
     tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
-    known = runs_of(instance, "ingestion", tomorrow)
+    work = work_of_tasks(ingests=True)["ingestion"]
+    known = runs_of(instance, work, tomorrow)
     assert [run.sessions.first for run in known.runs] == [day("2017-11-08")]
     assert known.first == day("2017-11-08")
     add(instance, "ingestion", "2017-11-10", RUN)
-    assert len(runs_of(instance, "ingestion", tomorrow).runs) == 2
+    assert len(runs_of(instance, work, tomorrow).runs) == 2
 
 
 # --- training -------------------------------------------------------------------------------------

@@ -162,7 +162,7 @@ def test_cells_that_are_not_expected_do_not_dilute_a_shade():
     assert levels_of(codes, 1, 1).item() == 2 + 2 * SHADES - 1
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     rows=st.integers(1, 40),
     columns=st.integers(1, 40),

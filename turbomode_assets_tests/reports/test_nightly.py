@@ -340,7 +340,7 @@ def test_only_markup_is_taken_as_it_is():
     assert figure(0.1, "10 %") == '<data value="0.1">10 %</data>'
 
 
-@settings(deadline=None, max_examples=25)
+@settings(max_examples=25)
 @given(st.text(min_size=1), st.floats(0, 1), st.integers(0, 10**9))
 def test_page_and_json_agree_whatever_they_say(text, share, number):
     outcomes = dataclasses.replace(full_outcomes(), open=number)

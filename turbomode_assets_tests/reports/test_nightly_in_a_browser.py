@@ -1,6 +1,7 @@
 """The nightly page as people see it: a real headless browser, a phone and a desk."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -26,6 +27,11 @@ IS_SEEN = """
 """
 FIGURES = "[...document.querySelectorAll('data')].map(each => each.getAttribute('value'))"
 WIDTHS = "[document.documentElement.scrollWidth, innerWidth]"
+UNFOLD = "document.querySelectorAll('details').forEach(each => each.open = true)"
+WIDER_THAN_THEIR_PLACE = """
+[...document.querySelectorAll(".scroll")].filter(each => each.scrollWidth > each.clientWidth)
+  .map(each => each.closest("section").id)
+"""
 
 
 def hostile_report():
@@ -34,11 +40,30 @@ def hostile_report():
     return full_report(tenant=HOSTILE, signals=type(report.signals)(rows, report.signals.models))
 
 
+def costly_report():
+    """Figures as wide as they come: a coin's prices."""
+    costly = {
+        "symbol": "BTC-USD",
+        "signal": "SELL",
+        "confidence": 1.0,
+        "p_buy": 1.0,
+        "p_hold": 1.0,
+        "p_sell": 1.0,
+        "entry_price_estimate": 123_456.78,
+        "profit_take_price": 123_456.78,
+        "stop_loss_price": 123_456.78,
+    }
+    signals = full_signals()
+    rows = tuple(replace(row, **costly) for row in signals.rows)
+    return full_report(signals=replace(signals, rows=rows))
+
+
 REPORTS = {
     "full": full_report,
     "large": lambda: full_report(signals=full_signals(80), coverage=full_coverage(80)),
     "empty": empty_report,
     "hostile": hostile_report,
+    "costly": costly_report,
 }
 
 
@@ -55,6 +80,9 @@ def test_the_page_shows_everything_on_a_phone_and_on_a_desk(name, tmp_path):
             assert page.requests == [path.as_uri()]
             scrolled, seen = page.evaluate(WIDTHS)
             assert scrolled <= seen == width
+            page.evaluate(UNFOLD)
+            if (width, height) == SCREENS["desk"]:
+                assert page.evaluate(WIDER_THAN_THEIR_PLACE) == []
             assert page.evaluate(IS_SEEN) == [[heading, True] for heading in SECTIONS.values()]
             carried = set(page.evaluate(FIGURES))
             shown = page.evaluate("document.body.textContent")

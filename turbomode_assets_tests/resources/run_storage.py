@@ -53,6 +53,17 @@ def add(
     return run
 
 
+def happened(
+    instance: dg.DagsterInstance,
+    run: dg.DagsterRun,
+    kind: dg.DagsterEventType,
+    at: dt.datetime,
+) -> None:
+    """Write down that a run began or ended at a moment."""
+    event = dg.DagsterEvent(kind.value, run.job_name)
+    instance.report_dagster_event(event, run.run_id, timestamp=at.timestamp())
+
+
 def only(*names: str) -> dict[str, frozenset[dg.AssetKey]]:
     """What restricts a run to some assets."""
     return {"asset_selection": frozenset(map(dg.AssetKey, names))}

@@ -3,12 +3,13 @@
 import datetime as dt
 import logging
 import shutil
+from zoneinfo import ZoneInfo
 
 import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus
 
-from turbomode_assets.automation.alerts import WORK_OF_TASKS
+from turbomode_assets.automation.task_runs import work_of_tasks
 from turbomode_assets.contracts.errors import StoreError
 from turbomode_assets.resources.alerting import conditions_at, look
 from turbomode_assets.sessions import SessionSpan, offset_session, session_close
@@ -18,6 +19,7 @@ from turbomode_assets.stores.promotions import promote_by_hand, roll_back
 from turbomode_assets_tests.builders import small_settings
 from turbomode_assets_tests.conftest import AS_OF, NIGHT
 from turbomode_assets_tests.resources.alert_receivers import TOKEN, http_receiver
+from turbomode_assets_tests.resources.run_storage import add, happened
 from turbomode_assets_tests.resources.sensor_states import turn
 from turbomode_assets_tests.resources.test_retraining import (
     RIGHT,
@@ -29,6 +31,7 @@ from turbomode_assets_tests.resources.test_retraining import (
     signal,
 )
 
+WORK_OF_TASKS = work_of_tasks(ingests=True)
 NOW = session_close(AS_OF) + dt.timedelta(hours=2)
 HOUR = dt.timedelta(hours=1)
 
@@ -137,6 +140,22 @@ def test_late_data_of_a_real_market_are_told(market, instance):
     assert told.severity == "critical"
     assert told.detail.startswith("0.0% GREEN now; its deadline was")
     assert f"turbomode backfill --from {NIGHT} --to {NIGHT}" in told.remedy
+
+
+def test_late_data_are_milder_while_the_sessions_up_to_them_are_caught_up(market, instance):
+    later = session_close(NIGHT) + 12 * HOUR
+
+    def severity():
+        found = conditions_at(market, instance, WORK_OF_TASKS, later).conditions
+        (late,) = (each for each in found if each.kind == "late")
+        return late.severity, late.detail.endswith("are being caught up")
+
+    run = add(instance, "ingestion", AS_OF, status=dg.DagsterRunStatus.STARTED)
+    assert severity() == ("warning", True)
+    happened(instance, run, dg.DagsterEventType.RUN_SUCCESS, later - HOUR / 2)
+    assert severity() == ("warning", True)
+    add(instance, "ingestion", NIGHT)  # has succeeded, and yet nothing came
+    assert severity() == ("critical", False)
 
 
 def test_a_stretch_of_late_sessions_is_one_alert_with_one_name_however_long_it_lasts(
@@ -286,15 +305,14 @@ def test_a_failure_whose_words_hold_an_address_is_told_without_it(
     assert TOKEN.encode() not in empty.memory_path.read_bytes()
 
 
-def test_the_heartbeat_goes_out_once_for_each_night_that_is_complete(
+def test_the_heartbeat_goes_out_once_on_each_day_that_all_is_well(
     empty, instance, receiver, monkeypatch
 ):
     monkeypatch.setenv("TURBOMODE_HEARTBEAT_URL", f"{receiver.url}/{TOKEN}")
     assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat is None
     turn(instance, "ingestion", InstigatorStatus.RUNNING)
     assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat is None
-    tags = {"dagster/partition": str(AS_OF)}
-    instance.add_run(dg.DagsterRun("ingestion", status=dg.DagsterRunStatus.SUCCESS, tags=tags))
+    add(instance, "ingestion", offset_session(AS_OF, -1), AS_OF)
     receiver.status = 500
     said = look(empty, instance, WORK_OF_TASKS, NOW).heartbeat
     assert said == f"the heartbeat for {AS_OF} did not go out: it answered 500"
@@ -303,3 +321,37 @@ def test_the_heartbeat_goes_out_once_for_each_night_that_is_complete(
     assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat is None
     assert [path for path, text in receiver.came if not text] == [f"/{TOKEN}"] * 2
     assert "night" not in open_alerts(memory_of(empty))["kind"].to_list()
+
+
+def test_the_heartbeat_beats_on_holidays_and_stops_while_a_night_is_missing(
+    empty, instance, receiver, monkeypatch
+):
+    """Thanksgiving of 2015 was a Thursday; Wednesday and Friday were sessions."""
+    monkeypatch.setenv("TURBOMODE_HEARTBEAT_URL", receiver.url)
+    turn(instance, "ingestion", InstigatorStatus.RUNNING)
+    wednesday, friday = dt.date(2015, 11, 25), dt.date(2015, 11, 27)
+    noon = dt.datetime(2015, 11, 26, 12, tzinfo=ZoneInfo("America/New_York")).astimezone(dt.UTC)
+
+    def said(days=0.0):
+        return look(empty, instance, WORK_OF_TASKS, noon + days * 24 * HOUR).heartbeat
+
+    add(instance, "ingestion", wednesday)
+    assert said() == "heartbeat sent for 2015-11-26"
+    assert said(0.49) is None
+    assert said(0.51) == "heartbeat sent for 2015-11-27"
+    assert said(2) is None
+    add(instance, "ingestion", friday)
+    assert said(2) == "heartbeat sent for 2015-11-28"
+    assert said(3) == "heartbeat sent for 2015-11-29"
+
+
+def test_the_heartbeat_waits_while_something_critical_holds(empty, instance, receiver, monkeypatch):
+    monkeypatch.setenv("TURBOMODE_HEARTBEAT_URL", receiver.url)
+    turn(instance, "ingestion", InstigatorStatus.RUNNING)
+    add(instance, "ingestion", offset_session(AS_OF, -1), AS_OF)
+    for _ in range(3):
+        fail(instance)
+    seen = look(empty, instance, WORK_OF_TASKS, NOW)
+    assert (seen.is_critical, seen.heartbeat) == (True, None)
+    fail(instance, status=dg.DagsterRunStatus.SUCCESS)
+    assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat == f"heartbeat sent for {AS_OF}"

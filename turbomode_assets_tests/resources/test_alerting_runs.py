@@ -9,11 +9,12 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import InstigatorStatus, TickData, TickStatus
 from dagster_shared.error import SerializableErrorInfo
 
-from turbomode_assets.automation.alerts import WORK_OF_TASKS as TASKS
+from turbomode_assets.automation.task_runs import work_of_tasks
 from turbomode_assets.resources.alerting_runs import failed_runs, failing_sensors
 from turbomode_assets_tests.resources.run_storage import add, only, run_storage, shipped
 from turbomode_assets_tests.resources.sensor_states import turn
 
+TASKS = work_of_tasks(ingests=True)
 FRIDAY, MONDAY = dt.date(2017, 11, 10), dt.date(2017, 11, 13)
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 HOUR = dt.timedelta(hours=1)

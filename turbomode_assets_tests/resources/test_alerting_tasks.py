@@ -7,8 +7,8 @@ import dagster as dg
 import pytest
 from dagster._core.scheduler.instigation import InstigatorStatus, SensorInstigatorData
 
-from turbomode_assets.automation.alerts import WORK_OF_TASKS as TASKS
 from turbomode_assets.automation.switches import switch
+from turbomode_assets.automation.task_runs import work_of_tasks
 from turbomode_assets.resources.alerting_tasks import (
     completed_night,
     let_go,
@@ -17,9 +17,10 @@ from turbomode_assets.resources.alerting_tasks import (
 )
 from turbomode_assets.sessions import is_session, offset_session, sessions_between
 from turbomode_assets.sessions.timetable import due_time
-from turbomode_assets_tests.resources.run_storage import add, only, run_storage, shipped
+from turbomode_assets_tests.resources.run_storage import add, happened, only, run_storage, shipped
 from turbomode_assets_tests.resources.sensor_states import turn
 
+TASKS = work_of_tasks(ingests=True)
 FRIDAY, MONDAY = dt.date(2017, 11, 10), dt.date(2017, 11, 13)
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 STARTED, STARTING = dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING
@@ -151,6 +152,35 @@ class TestSilence:
         add(instance, "ingestion", FRIDAY, status=status)
         now = DUE["ingestion"] + PATIENCE
         assert silent(instance, now) == [("silence:ingestion", "warning")]
+
+    @pytest.mark.parametrize(
+        ("session", "minutes", "part", "severity"),
+        [
+            (dt.date(2017, 11, 2), 60, {}, "warning"),
+            (dt.date(2017, 11, 2), 61, {}, "critical"),
+            (MONDAY, 5, {}, "critical"),
+            (dt.date(2017, 11, 2), 5, only("raw_candles"), "critical"),
+        ],
+        ids=["lately", "long ago", "a later session", "a part"],
+    )
+    def test_is_milder_where_a_session_before_it_succeeded_lately(
+        self, instance, session, minutes, part, severity
+    ):
+        now = DUE["ingestion"] + PATIENCE
+        run = add(instance, "ingestion", session, status=STARTED, **part)
+        happened(instance, run, dg.DagsterEventType.RUN_SUCCESS, now - minutes * MINUTE)
+        assert silent(instance, now) == [("silence:ingestion", severity)]
+
+    @pytest.mark.parametrize(("minutes", "severity"), [(119, "warning"), (121, "critical")])
+    def test_is_milder_while_a_session_before_it_is_running_and_not_for_too_long(
+        self, instance, minutes, severity
+    ):
+        now = DUE["ingestion"] + PATIENCE
+        run = add(instance, "ingestion", dt.date(2017, 11, 2), status=STARTING)
+        happened(instance, run, dg.DagsterEventType.RUN_START, now - minutes * MINUTE)
+        (told,) = silent_nights(instance, shipped("ingestion"), TASKS, now)
+        assert told.severity == severity
+        assert told.title.endswith("being caught up") == (severity == "warning")
 
     def test_of_the_scanner_is_told_only_once_there_is_something_to_scan(self, instance):
         now = DUE["scanner"] + PATIENCE

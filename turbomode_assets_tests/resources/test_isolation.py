@@ -309,3 +309,11 @@ def test_a_missing_or_relative_data_root_is_a_clear_error(monkeypatch, root, com
     with pytest.raises(ConfigurationError, match=complaint) as caught:
         _ = SettingsResource().root
     assert "TURBOMODE_DATA_ROOT" in caught.value.where
+
+
+def test_a_data_root_whose_path_tables_cannot_be_kept_below_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "my data").mkdir()
+    monkeypatch.setenv("TURBOMODE_DATA_ROOT", str(tmp_path / "my data"))
+    with pytest.raises(ConfigurationError, match="holds ' ' \\(space\\)") as caught:
+        _ = SettingsResource().root
+    assert "TURBOMODE_DATA_ROOT" in caught.value.where
