@@ -14,6 +14,8 @@ from turbomode_assets_tests.builders import run_assets
 from turbomode_assets_tests.conftest import DERIVED, INGESTION, NIGHT
 from turbomode_assets_tests.faults.platforms import KILLED, Platform, kill_while
 
+pytestmark = pytest.mark.slow
+
 ASSETS = INGESTION + DERIVED
 LOGGED = {"audits"}
 """Says of each run what it looked at, and so differs where a run was repeated."""
@@ -134,7 +136,6 @@ def just_committed(folder: Path):
     return lambda: log_of(folder) > entries
 
 
-@pytest.mark.slow
 def test_a_backfill_that_dies_at_every_stage_loses_doubles_and_tears_nothing(
     stored, undisturbed, tmp_path
 ):
@@ -156,9 +157,9 @@ def test_a_backfill_that_dies_at_every_stage_loses_doubles_and_tears_nothing(
 @pytest.mark.parametrize(
     ("table", "moment"),
     [
-        pytest.param("features", between_data_and_log, marks=pytest.mark.slow),
-        pytest.param("features", just_committed, marks=pytest.mark.slow),
-        pytest.param("candles", between_data_and_log, marks=pytest.mark.slow),
+        ("features", between_data_and_log),
+        ("features", just_committed),
+        ("candles", between_data_and_log),
     ],
 )
 def test_a_backfill_that_dies_within_a_commit_has_either_rows(
@@ -199,7 +200,6 @@ def memory_of(platform):
     return {table: platform.memory(table) for table in MEMORY_TABLES}
 
 
-@pytest.mark.slow
 def test_nights_that_die_within_a_transaction_of_model_memory_leave_it_whole(market, tmp_path):
     nights = SessionSpan(NIGHT, offset_session(NIGHT, 2))
     run_assets(market, ASSETS, nights)
