@@ -7,6 +7,7 @@ import pytest
 from click.testing import CliRunner
 from dagster._core.scheduler.instigation import InstigatorStatus
 
+from turbomode_assets.automation.command_runs import command_tags, held_run
 from turbomode_assets.cli.alerts import alerts
 from turbomode_assets.contracts.errors import ConfigurationError, InputError
 from turbomode_assets_tests.resources.alert_receivers import TOKEN, http_receiver
@@ -54,6 +55,15 @@ def test_without_a_daemon_a_silent_night_is_told_and_the_command_fails(instance,
     assert "CRITICAL: ingestion has not succeeded for" in receiver.messages[0][1]
     assert "0 told" in run("send", exits_with=1)
     assert len(receiver.messages) == 1
+
+
+def test_without_a_daemon_what_a_killed_command_left_unfinished_has_failed(instance, receiver):
+    left = dg.DagsterRun("page", status=dg.DagsterRunStatus.STARTED, tags=command_tags())
+    with held_run(instance, left.run_id):
+        instance.add_run(left)
+        assert "0 conditions hold" in run("send")
+    assert "WARNING  run:page" in run("send")
+    assert instance.get_run_by_id(left.run_id).is_failure
 
 
 def test_what_somebody_takes_care_of_is_shown_with_who_does(instance, receiver):

@@ -13,6 +13,7 @@ from turbomode_assets.reports import coverage_heatmap, preview_markdown, reason_
 from turbomode_assets.resources.auditing import AuditRun
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
+from turbomode_assets.resources.following import backfill_remedy
 from turbomode_assets.resources.freshness import SESSIONS_ARE_FRESH, watched_now
 from turbomode_assets.resources.ingestion import IngestionResource, IngestionTools
 from turbomode_assets.resources.settings import SettingsResource
@@ -96,7 +97,7 @@ def sessions_are_complete(
             "floor": floor,
             "sessions_below": poor.height,
             "worst": dg.MetadataValue.md(preview_markdown(poor)),
-            "fix": f"turbomode backfill --from {span.first} --to {span.last}",
+            "fix": backfill_remedy(settings, span),
         },
     )
 

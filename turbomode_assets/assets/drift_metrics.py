@@ -17,6 +17,7 @@ from turbomode_assets.automation.partitions import SESSIONS, session_span, trail
 from turbomode_assets.config.learning import LONGEST_TRAINING
 from turbomode_assets.config.training import LONGEST_SEQUENCE, DriftConfig
 from turbomode_assets.drift import DriftReference, drift_by_session, drift_verdicts
+from turbomode_assets.drift.levels import LEVEL_SCHEMA
 from turbomode_assets.drift.stability import DRIFT_COLUMNS
 from turbomode_assets.drift.subjects import FEATURE
 from turbomode_assets.reports import preview_markdown, psi_picture
@@ -35,7 +36,7 @@ from turbomode_assets.stores.artifacts import DRIFT_REFERENCE
 from turbomode_assets.stores.model_registry import champions_over
 from turbomode_assets.stores.signal_book import record_drift
 
-RECORDED = ("model_version", "subject", *DRIFT_COLUMNS)
+RECORDED = ("model_version", "subject", *DRIFT_COLUMNS, *LEVEL_SCHEMA)
 """Columns of drift_monitoring."""
 
 
@@ -43,7 +44,7 @@ RECORDED = ("model_version", "subject", *DRIFT_COLUMNS)
     group_name="signals",
     partitions_def=SESSIONS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    code_version="3",
+    code_version="4",
     kinds={"polars", "duckdb"},
     owners=OWNERS,
     ins={"features": dg.AssetIn(partition_mapping=trailing_sessions(LONGEST_SEQUENCE))},
@@ -73,7 +74,9 @@ def drift_metrics(
     predictions = watch_predictions(reigns, book, files, rules)
     outcomes = watch_outcomes(reigns, book, lake_store.open(), symbols, files, rules)
     verdicts = _verdicts(drift, rules, predictions, outcomes)
-    watched = pl.concat([drift, *predictions.drift, *outcomes.drift], how="diagonal_relaxed")
+    # Of features no level is known, and the others may not have been measured.
+    parts = [drift, *predictions.drift, *outcomes.drift, pl.DataFrame(schema=LEVEL_SCHEMA)]
+    watched = pl.concat(parts, how="diagonal_relaxed")
     record_drift(book, watched.select(RECORDED), span, verdicts=verdicts)
     metadata = _verdict_metadata(drift, verdicts) | predictions.metadata | outcomes.metadata
     vendors = {champion.vendor for champion, _ in reigns}

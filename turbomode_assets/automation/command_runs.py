@@ -46,13 +46,18 @@ def held_task(instance: dg.DagsterInstance, task: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def held_run(instance: dg.DagsterInstance, run_id: str) -> Iterator[None]:
-    """Hold a run from before it is created until after it has ended."""
+    """Hold a run from before it is created until after it has ended.
+
+    The file of one that was broken off unfinished stays: it tells that nobody works on it.
+    """
     path = _lock_file(instance, run_id)
     with _lock(path):
         try:
             yield
         finally:
-            path.unlink(missing_ok=True)
+            run = instance.get_run_by_id(run_id)
+            if run is None or run.is_finished:
+                path.unlink(missing_ok=True)
 
 
 def fail_dead_runs(instance: dg.DagsterInstance) -> None:
@@ -60,6 +65,10 @@ def fail_dead_runs(instance: dg.DagsterInstance) -> None:
     wanted = dg.RunsFilter(tags={STARTED_BY_TAG: _here()}, statuses=list(NOT_FINISHED_STATUSES))
     for run in instance.get_runs(wanted):
         path = _lock_file(instance, run.run_id)
+        # Without a file it is none of a command that this instance's folder knows: somebody
+        # executed a command's run again in the UI, which copies its tags, and the daemon does it.
+        if not path.exists():
+            continue
         with _lock(path) as is_free:
             if not is_free:
                 continue

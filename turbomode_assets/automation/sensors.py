@@ -18,6 +18,7 @@ from turbomode_assets.config.training import LONGEST_LABEL_WINDOW
 from turbomode_assets.contracts.quality_log import LATE_ACTION, LATE_CANDLES, REVISION
 from turbomode_assets.features import LONGEST_WINDOW
 from turbomode_assets.resources.backfilling import BACKFILL_TAG, budget_pressure, newest_window
+from turbomode_assets.resources.following import backfill_remedy
 from turbomode_assets.resources.freshness import SESSIONS_ARE_FRESH, watched_now
 from turbomode_assets.resources.ingestion import IngestionResource, IngestionTools
 from turbomode_assets.resources.settings import SettingsResource
@@ -107,12 +108,15 @@ def freshness_sensor(config: SensorConfig) -> dg.SensorDefinition:
         now = {str(session): late for session, late in watched.select("session", "is_late").rows()}
         changed = [before.get(session) != late for session, late in now.items()]
         news = watched.filter(pl.Series(changed, dtype=pl.Boolean()))
-        return dg.SensorResult(asset_events=list(_evaluations(news)), cursor=json.dumps(now))
+        events = list(_evaluations(settings, news))
+        return dg.SensorResult(asset_events=events, cursor=json.dumps(now))
 
     return freshness
 
 
-def _evaluations(news: pl.DataFrame) -> Iterator[dg.AssetCheckEvaluation]:
+def _evaluations(
+    settings: SettingsResource, news: pl.DataFrame
+) -> Iterator[dg.AssetCheckEvaluation]:
     for session, deadline, share, is_late in news.iter_rows():
         yield dg.AssetCheckEvaluation(
             asset_key=AUDIT,
@@ -122,7 +126,7 @@ def _evaluations(news: pl.DataFrame) -> Iterator[dg.AssetCheckEvaluation]:
             metadata={
                 "green_share": share,
                 "deadline": f"{deadline:%Y-%m-%d %H:%M} UTC",
-                "fix": f"turbomode backfill --from {session} --to {session}",
+                "fix": backfill_remedy(settings, SessionSpan(session, session)),
             },
         )
 

@@ -40,11 +40,13 @@ def send() -> None:
     another that sees the same data root, it notices that the daemon is dead.
     """
     # Loaded here: what judges the champion takes seconds to load, and the others must not wait.
+    from turbomode_assets.automation.command_runs import fail_dead_runs
     from turbomode_assets.automation.task_runs import work_of_tasks
     from turbomode_assets.resources.alerting import look
 
     settings, console = SettingsResource(), Console()
     with dg.DagsterInstance.get() as instance:
+        fail_dead_runs(instance)
         seen = look(settings, instance, work_of_tasks(ingests=settings.ingests), _now())
     _print(console, [seen.summary])
     _print_book(console, settings)

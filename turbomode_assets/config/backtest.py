@@ -20,7 +20,8 @@ class BacktestConfig(Section):
     it. Limits bind when a position is opened: what grows beyond them later is not cut back.
 
     With `sizing` "equal" every position gets the same share of the equity, maximum_gross_exposure
-    / maximum_positions; with "probability" that share times the probability of its side.
+    / maximum_positions; with "probability" that share times the probability of its side. The last
+    that fits may get less: costs of entry take room too.
     """
 
     initial_capital_usd: Annotated[float, Field(gt=0, allow_inf_nan=False)]

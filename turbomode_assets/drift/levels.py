@@ -8,6 +8,7 @@ all. Log odds of a mean have no end.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,12 +28,13 @@ STEP_FACTOR = 1.75
 WIDENING = 0.75
 """A window may lie outside those of the reference by this part of their range, on either side."""
 
-_SCHEMA = {
-    SESSION: pl.Date,
-    "feature": pl.String,
+LEVEL_SCHEMA = {
     **dict.fromkeys(("mean", "mean_least", "mean_most", "step", "step_limit"), pl.Float64),
     "moved": pl.Boolean,
 }
+"""Columns beside session and feature (see `levels_by_session`)."""
+
+_SCHEMA = {SESSION: pl.Date, "feature": pl.String, **LEVEL_SCHEMA}
 _UNIT = 1e-9
 _LEAST = 1e-6
 
@@ -109,6 +111,7 @@ def levels_by_session(
         means = _means(sums, counts, window_sessions)
         steps = _last_steps(_steps(sums, counts), window_sessions, len(means))
         (low, high), step_limit = level.limits, STEP_FACTOR * level.usual_step
+        least, most = _shares(low, high)
         odds = _log_odds(means)
         # Comparisons with NaN are false.
         moved = (steps > step_limit) | (odds < low) | (odds > high)
@@ -116,8 +119,8 @@ def levels_by_session(
             SESSION: span.sessions,
             "feature": [name] * len(means),
             "mean": means,
-            "mean_least": [_share(low)] * len(means),
-            "mean_most": [_share(high)] * len(means),
+            "mean_least": [least] * len(means),
+            "mean_most": [most] * len(means),
             "step": steps,
             "step_limit": [step_limit] * len(means),
             "moved": moved,
@@ -129,17 +132,17 @@ def levels_by_session(
 def tell_moves(drift: pl.DataFrame) -> str | None:
     """Say, session by session, which levels moved from where to where; None: none did."""
     moved = drift.filter(pl.col("moved"))
-    told = [
-        f"{row['session']} {row['feature']}: mean {row['mean']:.3f} ({row['mean_least']:.3f} to "
-        f"{row['mean_most']:.3f} allowed), step {_told_step(row['step'])} "
-        f"({row['step_limit']:.3f} allowed)"
-        for row in moved.iter_rows(named=True)
-    ]
+    told = [f"{row['session']} {tell_move(row)}" for row in moved.iter_rows(named=True)]
     return first_few(told) if told else None
 
 
-def _told_step(step: float | None) -> str:
-    return "unknown" if step is None else f"{step:.3f}"
+def tell_move(row: Mapping[str, Any]) -> str:
+    """Say a row of `levels_by_session` in words: its figures and what they may be."""
+    step = "unknown" if row["step"] is None else f"{row['step']:.4g}"
+    return (
+        f"{row['feature']}: mean {row['mean']:.4g} ({row['mean_least']:.4g} to "
+        f"{row['mean_most']:.4g} allowed), step {step} ({row['step_limit']:.4g} allowed)"
+    )
 
 
 def _by_session(
@@ -186,5 +189,8 @@ def _log_odds(share: Values) -> Values:
     return odds
 
 
-def _share(log_odds: float) -> float:
-    return 1 / (1 + math.exp(-log_odds))
+def _shares(low: float, high: float) -> tuple[float, float]:
+    """Means that limits stand for; where `_log_odds` ends, everything beyond is within them."""
+    lowest, highest = _log_odds(np.array([0.0, 1.0]))
+    least, most = (1 / (1 + math.exp(-limit)) for limit in (low, high))
+    return (0.0 if low <= lowest else least), (1.0 if high >= highest else most)

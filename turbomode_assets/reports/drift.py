@@ -30,8 +30,9 @@ def subject_drift_picture(drift: pl.DataFrame, *, vendors: Collection[str] | Non
     """Each probability and outcome in multiples of its largest move in training.
 
     `drift` has rows of drift_monitoring; those of features are passed over. Of the three statistics
-    the second largest multiple counts: it takes two to exceed. Predictions are drawn through,
-    outcomes dashed.
+    the second largest multiple counts: it takes two to exceed. A probability whose level moved is
+    an alert however short its bar, and named as such. Predictions are drawn through, outcomes
+    dashed.
     """
     mark = vendor_mark(drift, vendors)
     watched = drift.filter(pl.col("subject") != "feature").with_columns(_multiple())
@@ -39,13 +40,17 @@ def subject_drift_picture(drift: pl.DataFrame, *, vendors: Collection[str] | Non
         return empty_picture(_TITLE, mark)
     sessions = watched[SESSION].unique().sort().to_list()
     last = watched.filter(pl.col(SESSION) == sessions[-1]).reverse()
+    names = [
+        f"{name}: level moved" if moved else name
+        for name, moved in last.select("feature", "moved").iter_rows()
+    ]
     figure, (ranking, history) = new_figure(
         f"drift of {_TITLE} on {sessions[-1]}",
         mark,
         width_ratios=(2, 3),
     )
     colours = [VERDICT_COLOURS[verdict] for verdict in last["verdict"]]
-    ranking.barh(last["feature"].to_list(), last["multiple"].to_list(), color=colours, height=0.7)
+    ranking.barh(names, last["multiple"].to_list(), color=colours, height=0.7)
     ranking.axvline(1, color=INK, linewidth=0.8)
     ranking.grid(axis="y", visible=False)
     ranking.grid(axis="x", color=LINES, linewidth=0.7)

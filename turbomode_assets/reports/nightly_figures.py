@@ -185,6 +185,22 @@ class DriftedFeature:
 
 
 @dataclasses.dataclass(frozen=True)
+class DriftLevel:
+    """Mean of a probability over its window and its step in log odds, and what they may be.
+
+    `moved` where either is beyond: the verdict on the predictions is then an alert.
+    """
+
+    feature: str
+    mean: float | None
+    mean_least: float
+    mean_most: float
+    step: float | None
+    step_limit: float
+    moved: bool
+
+
+@dataclasses.dataclass(frozen=True)
 class DriftPoint:
     """How many features exceeded their limits in a session."""
 
@@ -197,7 +213,10 @@ class DriftPoint:
 
 @dataclasses.dataclass(frozen=True)
 class Drift:
-    """The verdict of the session, its worst features, and the sessions up to it."""
+    """The verdict of the session, its worst features, and the sessions up to it.
+
+    Of predictions and outcomes everything that exceeds is among the worst.
+    """
 
     alarm_share: float
     verdict: str | None = None
@@ -210,6 +229,7 @@ class Drift:
     model_version: str | None = None
     worst: tuple[DriftedFeature, ...] = ()
     trend: tuple[DriftPoint, ...] = ()
+    levels: tuple[DriftLevel, ...] = ()
     why_none: str | None = None
 
 

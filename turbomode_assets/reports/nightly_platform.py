@@ -42,6 +42,7 @@ def drift_section(drift: Drift) -> Markup:
         tag("p", "From ", percent(drift.alarm_share), " of the features on it is an alarm."),
         _drift_trend(drift) if drift.trend else None,
         _drift_worst(drift) if drift.worst else None,
+        _drift_levels(drift) if drift.levels else None,
     )
 
 
@@ -114,6 +115,30 @@ def _drift_worst(drift: Drift) -> Markup:
     return joined(
         tag("h3", "Furthest from what was learned"),
         table(headings, rows, numeric=(3, 4, 5, 6)),
+    )
+
+
+def _drift_levels(drift: Drift) -> Markup:
+    rows = [
+        (
+            each.feature,
+            "moved" if each.moved else "as in training",
+            number(each.mean),
+            joined(number(each.mean_least), " to ", number(each.mean_most)),
+            number(each.step),
+            number(each.step_limit),
+        )
+        for each in drift.levels
+    ]
+    headings = ("what", "level", "mean", "may be", "step", "at most")
+    explained = (
+        "The mean is of all that was said in the window; the step, in log odds, is from the mean "
+        "of two sessions to that of the two after them. One that moved is an alert."
+    )
+    return joined(
+        tag("h3", "Levels of what the model says"),
+        table(headings, rows, numeric=(2, 3, 4, 5)),
+        tag("p", explained, class_="soft small"),
     )
 
 

@@ -9,6 +9,8 @@ import polars as pl
 from turbomode_assets.config.alerts import HitRateConfig
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.contracts.alerts import PROMOTION, Condition, Severity
+from turbomode_assets.drift.levels import tell_move
+from turbomode_assets.drift.subjects import OUTCOME, PREDICTION
 from turbomode_assets.ensemble.retraining import retraining_cause
 from turbomode_assets.resources.freshness import watched_sessions
 from turbomode_assets.resources.retraining import training_state
@@ -19,6 +21,8 @@ from turbomode_assets.stores import MasterReader, ModelMemory
 LATE, DRIFT, PERFORMANCE = "late", "drift", "performance"
 FARTHEST = 63
 """So many sessions back it is looked for where lateness began."""
+_BESIDE_FEATURES = {"predictions": PREDICTION, "outcomes": OUTCOME}
+"""Subject of each other verdict on drift."""
 LONG_AGO = "long_ago"
 """Names a stretch of which the beginning was not seen."""
 _DECIDED: dict[str, tuple[Severity, str]] = {
@@ -63,21 +67,41 @@ def drift(settings: SettingsResource) -> Iterator[Condition]:
     for row in newest.iter_rows(named=True):
         alarms = [
             name
-            for name in ("features", "predictions", "outcomes")
+            for name in ("features", *_BESIDE_FEATURES)
             if row["verdict" if name == "features" else f"{name}_verdict"] == "alert"
         ]
+        features = (
+            f"at {row['session']} {row['exceeding']} of {row['features']} features exceed their "
+            "limits"
+        )
         if alarms:
             yield Condition(
                 f"{DRIFT}:{row['model_version']}",
                 DRIFT,
                 "warning",
                 f"Drift since the training of {row['model_version']}: {' and '.join(alarms)}",
-                f"at {row['session']} {row['exceeding']} of {row['features']} features exceed "
-                "their limits",
-                "the retraining policy counts it"
-                + (" towards a training" if row["retrain"] else "")
-                + "; the page of the night names the worst features",
+                "; ".join([features, *_reasons(memory, row["session"], alarms)]),
+                (
+                    "the retraining policy counts it towards a training"
+                    if row["retrain"]
+                    else "no training follows from it: drift of features alone asks for one"
+                )
+                + "; the page of the night names what is furthest from what was learned",
             )
+
+
+def _reasons(memory: ModelMemory, session: dt.date, alarms: list[str]) -> Iterator[str]:
+    """Say which probabilities and outcomes an alarm is about, and by which rule."""
+    rows = memory.query(
+        "FROM drift_monitoring WHERE session = ? AND verdict = 'alert' ORDER BY feature", [session]
+    )
+    wanted = [subject for name, subject in _BESIDE_FEATURES.items() if name in alarms]
+    for subject in wanted:
+        for row in rows.filter(subject=subject).iter_rows(named=True):
+            if row["moved"]:
+                yield tell_move(row)
+            if row["exceeds"]:
+                yield f"{row['feature']} exceeds its limits"
 
 
 def performance(settings: SettingsResource, now: dt.datetime) -> Iterator[Condition]:

@@ -32,6 +32,12 @@ def require_ingestion(settings: SettingsResource, what: str) -> None:
         )
 
 
+def backfill_remedy(settings: SettingsResource, span: SessionSpan) -> str:
+    """Write the command that fetches what a span lacks, and whose it is."""
+    command = f"turbomode backfill --from {span.first} --to {span.last}"
+    return command if settings.ingests else f"{command}, run by the tenant that ingests"
+
+
 def sessions_without_verdicts(
     master: MasterReader, rules: DataQualityConfig, span: SessionSpan
 ) -> list[dt.date]:

@@ -17,6 +17,7 @@ from turbomode_assets.reports.nightly_figures import (
     CoverageSession,
     Drift,
     DriftedFeature,
+    DriftLevel,
     DriftPoint,
     EquityPoint,
     Green,
@@ -106,7 +107,13 @@ def gather_drift(memory: ModelMemory | None, session: dt.date, alarm_share: floa
         )
     verdict = tonight.row(0, named=True)
     del verdict[SESSION]
-    return Drift(alarm_share, **verdict, worst=_worst(memory, session), trend=points)
+    return Drift(
+        alarm_share,
+        **verdict,
+        worst=_worst(memory, session),
+        levels=_levels(memory, session),
+        trend=points,
+    )
 
 
 def gather_backtest(memory: ModelMemory | None, session: dt.date) -> Backtest:
@@ -153,11 +160,15 @@ def _row(symbol: str, rows: pl.DataFrame, sessions: list[dt.date]) -> CoverageRo
 
 
 def _worst(memory: ModelMemory, session: dt.date) -> tuple[DriftedFeature, ...]:
-    """What exceeds, and then what is furthest beyond its largest value in training."""
+    """What exceeds, not features first, and then what is furthest beyond its largest in training.
+
+    Features are many, and how many exceed is told beside: of the others each is a verdict's reason.
+    """
     rows = memory.query(
         "SELECT feature, coalesce(subject, 'feature') AS subject, psi, psi_maximum, kl, ks, verdict"
         " FROM drift_monitoring WHERE session = ?"
-        " ORDER BY exceeds DESC NULLS LAST, psi / nullif(psi_maximum, 0) DESC NULLS LAST, psi DESC,"
+        " ORDER BY verdict = 'alert' AND coalesce(subject, 'feature') <> 'feature' DESC,"
+        " exceeds DESC NULLS LAST, psi / nullif(psi_maximum, 0) DESC NULLS LAST, psi DESC,"
         " feature LIMIT ?",
         [session, SHOWN_FEATURES],
     )
@@ -166,6 +177,16 @@ def _worst(memory: ModelMemory, session: dt.date) -> tuple[DriftedFeature, ...]:
         DriftedFeature(**{**row, **{name: finite(row[name]) for name in numbers}})
         for row in rows.iter_rows(named=True)
     )
+
+
+def _levels(memory: ModelMemory, session: dt.date) -> tuple[DriftLevel, ...]:
+    """How the probabilities stand of which the champion's reference knows the levels."""
+    rows = memory.query(
+        f"SELECT {', '.join(DriftLevel.__dataclass_fields__)} FROM drift_monitoring"
+        " WHERE session = ? AND moved IS NOT NULL ORDER BY feature",
+        [session],
+    )
+    return tuple(DriftLevel(**row) for row in rows.iter_rows(named=True))
 
 
 def _named(figures: dict[str, object], prefix: str = "") -> Iterator[NamedFigure]:

@@ -1,6 +1,6 @@
 """Tables of the private model memory. Names are a contract; no training rule is stored in any."""
 
-MEMORY_VERSION = 5
+MEMORY_VERSION = 6
 """Version of this schema; a file written by a newer one is refused."""
 
 _SIGNAL_COLUMNS = """
@@ -119,6 +119,12 @@ TABLES: dict[str, str] = {
         ks_maximum DOUBLE,
         exceeds BOOLEAN,
         subject VARCHAR,
+        mean DOUBLE,
+        mean_least DOUBLE,
+        mean_most DOUBLE,
+        step DOUBLE,
+        step_limit DOUBLE,
+        moved BOOLEAN,
         PRIMARY KEY (session, feature)
     """,
     "drift_verdicts": """
@@ -306,6 +312,14 @@ _FOURTH_TO_FIFTH = (
     "ALTER TABLE drift_verdicts ADD COLUMN IF NOT EXISTS outcomes_verdict VARCHAR",
 )
 
+_FIFTH_TO_SIXTH = (
+    *(
+        f"ALTER TABLE drift_monitoring ADD COLUMN {name} DOUBLE"
+        for name in ("mean", "mean_least", "mean_most", "step", "step_limit")
+    ),
+    "ALTER TABLE drift_monitoring ADD COLUMN moved BOOLEAN",
+)
+
 MIGRATIONS: dict[int, tuple[str, ...]] = {
     1: tuple(
         f"ALTER TABLE {table} ADD COLUMN gate_override VARCHAR"
@@ -314,5 +328,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     2: _SECOND_TO_THIRD,
     3: _THIRD_TO_FOURTH,
     4: _FOURTH_TO_FIFTH,
+    5: _FIFTH_TO_SIXTH,
 }
 """What brings a file of a version to the next one."""

@@ -9,8 +9,11 @@ import pytest
 
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.drift import drift_where_whole, freeze_predictions, outcome_values
+from turbomode_assets.drift.levels import tell_move
 from turbomode_assets.drift.reference import DriftReference
 from turbomode_assets.features import feature_names
+from turbomode_assets.resources.alerting_data import drift
+from turbomode_assets.resources.nightly_platform import gather_drift
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import OUTCOME_REFERENCE, PREDICTION_REFERENCE
@@ -212,7 +215,20 @@ def test_what_moved_is_told_and_so_is_a_reference_that_knows_no_levels(reigning)
     assert told["predictions_verdict"] == "alert"
     assert f"{AS_OF} p_buy: mean 0." in told["predictions_moved"]
     moved = drift_in(reigning, "prediction").filter(session=AS_OF, feature="p_buy")
-    assert moved["verdict"].item() == "alert"
+    assert (moved["verdict"].item(), moved["moved"].item()) == ("alert", True)
+    # Whoever reads the verdict finds its reason: in memory, on the page and in the alert.
+    row = moved.row(0, named=True)
+    assert row["step"] > row["step_limit"] or row["mean"] > row["mean_most"]
+    page = gather_drift(memory_of(reigning), AS_OF, 0.05)
+    assert [(each.feature, each.moved) for each in page.levels] == [
+        ("p_buy", True),
+        ("p_sell", True),
+    ]
+    assert page.levels[0].mean == row["mean"]
+    assert {each.subject for each in page.worst[:2]} == {"prediction"}
+    (condition,) = drift(reigning)
+    assert f"; {tell_move(row)}" in condition.detail
+    assert condition.remedy.startswith("no training follows")
     assert "predictions_levels" not in told
     replace(reference, levels=None).save(folder_of(reigning) / PREDICTION_REFERENCE)
     told = measured(reigning)

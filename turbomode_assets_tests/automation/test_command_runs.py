@@ -6,7 +6,13 @@ import sys
 import dagster as dg
 import pytest
 
-from turbomode_assets.automation.command_runs import DEAD, fail_dead_runs, held_run, held_task
+from turbomode_assets.automation.command_runs import (
+    DEAD,
+    command_tags,
+    fail_dead_runs,
+    held_run,
+    held_task,
+)
 from turbomode_assets.automation.due import Outcome
 from turbomode_assets.automation.task_runs import error_of, runs_of, work_of_tasks
 from turbomode_assets.contracts.errors import InputError
@@ -59,6 +65,22 @@ def test_runs_of_other_machines_and_of_the_daemon_are_left_alone(instance):
         instance.add_run(dg.DagsterRun("scanner", status=dg.DagsterRunStatus.STARTED, tags=tags))
     fail_dead_runs(instance)
     assert {run.status for run in instance.get_runs()} == {dg.DagsterRunStatus.STARTED}
+
+
+def test_a_commands_run_that_the_ui_executes_again_is_the_daemons(instance):
+    again = dg.DagsterRun("scanner", status=dg.DagsterRunStatus.STARTED, tags=command_tags())
+    instance.add_run(again)  # re-execution copies the tags of the run that failed
+    fail_dead_runs(instance)
+    assert instance.get_run_by_id(again.run_id).status == dg.DagsterRunStatus.STARTED
+
+
+def test_a_run_that_was_broken_off_unfinished_has_failed(instance, tmp_path):
+    run = dg.DagsterRun("scanner", status=dg.DagsterRunStatus.STARTED, tags=command_tags())
+    with held_run(instance, run.run_id):
+        instance.add_run(run)
+    fail_dead_runs(instance)
+    assert instance.get_run_by_id(run.run_id).status == dg.DagsterRunStatus.FAILURE
+    assert list((tmp_path / "dagster").rglob("*.lock")) == []
 
 
 def test_a_run_leaves_no_lock_behind(instance, tmp_path):

@@ -81,6 +81,19 @@ def test_a_mean_beyond_the_widened_range_is_a_move_without_a_step(part, moved, u
     assert (tell_moves(found) is not None) is moved
 
 
+@pytest.mark.parametrize("always", [0.0, 1e-9, 0.3, 1.0])
+def test_what_never_varied_may_stay_as_it_was_and_has_not_moved(always):
+    frozen = freeze_levels(said_in([[always]] * 9), ["p_buy"], 5)
+    span = SessionSpan(day(4), day(8))
+    found = levels_by_session(frozen, said_in([[always]] * 9), span, 5)
+    assert not found["moved"].any()
+    row = found.row(-1, named=True)
+    assert row["mean_least"] <= row["mean"] + 1e-15
+    assert row["mean"] <= row["mean_most"] + 1e-15
+    other = said_in([[always]] * 4 + [[0.5]] * 5)
+    assert levels_by_session(frozen, other, span, 5)["moved"].all()
+
+
 def test_windows_too_short_for_a_step_know_none():
     level = LevelRange(0.4, 0.6, 0.0)
     span = SessionSpan(day(2), day(2))

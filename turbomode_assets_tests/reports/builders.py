@@ -68,6 +68,7 @@ def subject_drift(first="2024-01-02", last="2024-06-28") -> pl.DataFrame:
                 ("psi_maximum", "kl_maximum", "ks_maximum"), [1.0] * (rows - 1) + [0.0]
             ),
             "verdict": np.select([psi > 1.25, psi > 1], ["alert", "warn"], "stable"),
+            "moved": [False, None, True, None, None, None, None] * len(sessions),
         }
     )
 

@@ -15,6 +15,7 @@ from turbomode_assets.reports.nightly_figures import (
     CoverageSession,
     Drift,
     DriftedFeature,
+    DriftLevel,
     DriftPoint,
     EquityPoint,
     Green,
@@ -110,8 +111,13 @@ def full_drift(sessions=LAST_60):
         for number, day in enumerate(sessions)
     )
     worst = (DriftedFeature("rsv20", "feature", 0.4512, 0.21, 0.33, 0.12, "alert"),)
+    levels = (
+        DriftLevel("p_buy", 0.7312, 0.2104, 0.4417, 1.913, 0.605, moved=True),
+        DriftLevel("p_sell", None, 0.2511, 0.4613, None, 0.594, moved=False),
+    )
+    shares = (179, 11, 11 / 179)
     return Drift(
-        0.05, "alert", "stable", "warn", 179, 11, 11 / 179, True, "2017-11-03-x", worst, trend
+        0.05, "alert", "alert", "warn", *shares, True, "2017-11-03-x", worst, trend, levels
     )
 
 

@@ -82,6 +82,8 @@ def test_the_page_says_the_figures_as_people_read_them():
         "signals: 3 bars are missing",
         "83.2 s",
         "Drift for 3 sessions",
+        "p_buymoved0.7310.210 to 0.4421.9130.605",
+        "p_sellas in training–0.251 to 0.461–0.594",
         "lower barrier",
         "two halts are known",
         "2017-11-11 05:31 UTC",
@@ -224,7 +226,11 @@ def test_a_good_night_has_no_concern():
         ({"green": Green(100, 49, 1, 50, 0.95, 0.5)}, "act", "the limit is 50 %"),
         ({"green": Green(100, 94, 6, 0, 0.95, 0.5)}, "look", "94.00 % of the daily candles"),
         ({"drift": Drift(0.05)}, "look", "was not measured"),
-        ({"drift": dataclasses.replace(full_drift(), outcomes_verdict=None)}, "look", "11 of 179"),
+        (
+            {"drift": Drift(0.05, "alert", features=179, exceeding=11, retrain=True)},
+            "look",
+            "11 of 179",
+        ),
         (
             {"drift": Drift(0.05, "stable", predictions_verdict="alert")},
             "look",

@@ -9,7 +9,11 @@ from turbomode_assets.config.loader import load_data_quality_config
 from turbomode_assets.contracts.errors import ConfigurationError
 from turbomode_assets.contracts.tables import AUDITS, PARTITION_STATUS
 from turbomode_assets.definitions import build
-from turbomode_assets.resources.following import sessions_without_verdicts, why_not_followed
+from turbomode_assets.resources.following import (
+    backfill_remedy,
+    sessions_without_verdicts,
+    why_not_followed,
+)
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session, session_close
 from turbomode_assets.stores import MasterReader
@@ -122,3 +126,10 @@ def test_anything_but_yes_and_no_is_refused_and_nothing_loads(monkeypatch, given
     with pytest.raises(ConfigurationError, match="is neither yes nor no") as caught:
         build(SettingsResource())
     assert caught.value.where == "environment variable TURBOMODE_INGESTS"
+
+
+def test_a_follower_is_told_who_can_fetch():
+    command = "turbomode backfill --from 2017-11-10 --to 2017-11-13"
+    assert backfill_remedy(SettingsResource(ingestion="yes"), BOTH) == command
+    told = backfill_remedy(SettingsResource(ingestion="no"), BOTH)
+    assert told == f"{command}, run by the tenant that ingests"

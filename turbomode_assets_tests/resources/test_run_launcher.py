@@ -1,21 +1,33 @@
 """The run launcher leans on what Dagster writes into a run: a release that moves it fails here."""
 
-import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 
 import dagster as dg
 import pytest
 from dagster._core.launcher.base import WorkerStatus
-from dagster._core.storage.tags import GRPC_INFO_TAG
 
-from turbomode_assets.resources.run_launcher import WatchfulRunLauncher
+from turbomode_assets.resources.run_launcher import (
+    LAUNCHED_ON_TAG,
+    UNKNOWN,
+    WatchfulRunLauncher,
+    is_beside_us,
+)
 from turbomode_assets_tests.builders import REPOSITORY
 
-HERE = {"host": "localhost", "socket": "/tmp/of-a-code-server"}
-ELSEWHERE = {"host": "code.example", "port": 4000}
+HERE = socket.gethostname()
+LISTEN = """
+import os, socket, sys
+server = socket.socket(socket.AF_UNIX)
+server.bind(sys.argv[1])
+server.listen()
+print(os.getpid(), flush=True)
+sys.stdin.read()
+"""
+ANOTHER_CONTAINER = ["unshare", "--pid", "--fork", "--mount-proc", "--kill-child"]
 
 
 @pytest.fixture
@@ -34,8 +46,8 @@ def gone():
     return ended.pid
 
 
-def health(instance, pid, server):
-    tags = {GRPC_INFO_TAG: json.dumps(server)} if server else {}
+def health(instance, pid, machine):
+    tags = {LAUNCHED_ON_TAG: machine} if machine else {}
     run = instance.add_run(dg.DagsterRun("scanner", status=dg.DagsterRunStatus.STARTED, tags=tags))
     if pid is not None:
         instance.report_engine_event(f"Started process for run (pid: {pid}).", run)
@@ -64,10 +76,29 @@ def test_a_worker_that_lives_is_running(instance):
     assert health(instance, os.getpid(), HERE) == WorkerStatus.RUNNING
 
 
-@pytest.mark.parametrize("server", [ELSEWHERE, None], ids=["another machine", "a command"])
-def test_what_cannot_be_seen_from_here_is_not_judged(instance, gone, server):
-    assert health(instance, gone, server) == WorkerStatus.RUNNING
+@pytest.mark.parametrize("machine", ["elsewhere", UNKNOWN, None])
+def test_what_cannot_be_seen_from_here_is_not_judged(instance, gone, machine):
+    assert health(instance, gone, machine) == WorkerStatus.RUNNING
 
 
 def test_a_worker_that_has_not_told_its_process_is_not_judged(instance):
     assert health(instance, None, HERE) == WorkerStatus.RUNNING
+
+
+def test_a_code_server_that_cannot_be_reached_by_a_socket_is_not_beside_us(tmp_path):
+    assert not is_beside_us(None)
+    assert not is_beside_us(str(tmp_path / "nobody-listens"))
+
+
+@pytest.mark.parametrize("container", [[], ANOTHER_CONTAINER], ids=["here", "another container"])
+def test_a_code_server_with_process_ids_of_its_own_is_not_beside_us(container, tmp_path):
+    if container and subprocess.run([*container, "true"], capture_output=True).returncode:
+        pytest.skip("no process may be started with process ids of its own here")
+    path = str(tmp_path / "code-server")
+    command = [*container, sys.executable, "-c", LISTEN, path]
+    server = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        pid = int(server.stdout.readline())
+        assert is_beside_us(path) == (not container) == (pid == server.pid)
+    finally:
+        server.communicate()

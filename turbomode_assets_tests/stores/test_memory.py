@@ -59,7 +59,7 @@ ALL_TABLES = {
     "alerts",
 }
 OLDER = {
-    version: Path(__file__).with_name(f"memory_version_{version}.sql") for version in (2, 3, 4)
+    version: Path(__file__).with_name(f"memory_version_{version}.sql") for version in (2, 3, 4, 5)
 }
 """What these versions of the schema declared, and some rows of each."""
 
@@ -191,6 +191,7 @@ DRIFT = {
     "ks_maximum": 0.2,
     "exceeds": False,
     "subject": "feature",
+    **dict.fromkeys(("mean", "mean_least", "mean_most", "step", "step_limit", "moved")),
     "verdict": "warn",
     "rows": 20,
 }
@@ -424,6 +425,17 @@ def test_a_file_of_version_4_is_migrated_and_says_nothing_it_did_not_know(memory
     assert older.query("SELECT trade_id, profit_usd FROM trades").rows() == [("t1", None)]
     for table in ("backtest_equity", "backtest_figures", "alerts"):
         assert older.query(f"SELECT count(*) FROM {table}").item() == 0, table
+    assert older.query("SELECT version FROM memory_schema").item() == MEMORY_VERSION
+    assert declared_columns(older).equals(declared_columns(memory))
+
+
+def test_a_file_of_version_5_is_migrated_and_knows_no_levels(memory, tmp_path):
+    older = memory_of_version(5, tmp_path / "older" / "turbomode.duckdb")
+    levels = "SELECT feature, exceeds, mean, step_limit, moved FROM drift_monitoring ORDER BY ALL"
+    assert older.query(levels).rows() == [
+        ("kmid", True, None, None, None),
+        ("p_buy", False, None, None, None),
+    ]
     assert older.query("SELECT version FROM memory_schema").item() == MEMORY_VERSION
     assert declared_columns(older).equals(declared_columns(memory))
 
