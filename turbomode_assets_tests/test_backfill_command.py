@@ -59,7 +59,7 @@ def test_a_hole_is_filled_and_the_ledger_says_so(typed, holed, market):
     day = str(HOLE)
     result = typed("backfill", "--from", day, "--to", day, "--symbols", GONE, "--yes")
     assert result.exit_code == 0, result.output
-    assert f"Done: nothing of {day} is queued any more." in result.output
+    assert f"Done: what was asked for in {day} is queued no more." in result.output
     assert candles_at(market, GONE, HOLE).drop("ingested_at").equals(holed.drop("ingested_at"))
     ledger = MasterReader(market.master_root).read(
         "partition_status", caller="test", span=SessionSpan(HOLE, HOLE), symbols=[GONE]
@@ -68,6 +68,22 @@ def test_a_hole_is_filled_and_the_ledger_says_so(typed, holed, market):
     assert IngestionResource(settings=market).open().operations.queued().is_empty()
     again = typed("backfill", "--from", day, "--to", day, "--yes")
     assert f"Nothing is missing in {day}." in again.output
+
+
+def test_only_the_symbols_that_were_named_are_fetched(typed, market):
+    other, day = "SIM002", str(HOLE)
+    for symbol in (GONE, other):
+        put(market, symbol, HOLE, candles_at(market, symbol, HOLE).clear())
+    result = typed("backfill", "--from", day, "--to", day, "--symbols", GONE, "--yes")
+    assert result.exit_code == 0, result.output
+    assert f"Done: what was asked for in {day} is queued no more." in result.output
+    assert candles_at(market, GONE, HOLE).height
+    assert candles_at(market, other, HOLE).is_empty()
+    # The audit of the session has found it, and leaves it to whoever asks for it.
+    queued = IngestionResource(settings=market).open().operations.queued()
+    assert queued["symbol"].to_list() == [other]
+    (command,) = [line for line in result.output.splitlines() if "asset materialize" in line]
+    assert command.endswith(f"--partition-range {day}...{day}")
 
 
 @pytest.mark.parametrize(

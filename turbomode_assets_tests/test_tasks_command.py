@@ -107,7 +107,7 @@ def test_a_run_by_hand_is_the_tasks_own_for_status_and_for_the_sensors(settings)
     assert re.search(r"ingestion +off - +2015-12-01 succeeded", status)
     assert "Completeness as of 2015-12-01" in status
     failed = turbomode("run", "scanner", "--session", "2015-12-01", code=1)
-    assert "no ensemble was trained" in failed
+    assert "\nno ensemble was trained" in failed  # not the name of an error's class before it
     status = turbomode("status")
     assert re.search(r"scanner +off - +2015-12-01 failed", status)
     assert "    no ensemble was trained as of 2015-12-01 or earlier" in status
@@ -121,6 +121,10 @@ def test_a_run_by_hand_is_the_tasks_own_for_status_and_for_the_sensors(settings)
         assert roster.runs_of("ingestion").first == day("2015-12-01")
         assert roster.runs_of("ingestion").has_succeeded(day("2015-12-01"))
         assert not roster.runs_of("scanner").has_succeeded(day("2015-12-01"))
+    turbomode("resume", "scanner")
+    waiting = [line for line in turbomode("status").splitlines() if "awaits ingestion" in line]
+    assert len(waiting) == 1  # all the sessions that wait for the same, in one line
+    assert re.search(r"^    (\d{4}-\d\d-\d\d)\.\.\.(?!\1)\S+ \(\d+ sessions\) ", waiting[0])
 
 
 def test_a_session_that_is_running_is_not_run_a_second_time(settings):

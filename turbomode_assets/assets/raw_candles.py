@@ -13,7 +13,7 @@ from turbomode_assets.assets.metadata import (
 from turbomode_assets.automation.partitions import SESSIONS, session_span
 from turbomode_assets.contracts.tables import CANDLES
 from turbomode_assets.reports import coverage_picture
-from turbomode_assets.resources.backfilling import BACKFILL_TAG
+from turbomode_assets.resources.backfilling import Chosen
 from turbomode_assets.resources.boundary import explained
 from turbomode_assets.resources.candle_fetching import CandleFetch
 from turbomode_assets.resources.fetched import MASTER_WRITER_KEY
@@ -55,7 +55,7 @@ def raw_candles(
             span,
             Progress(context.log.info, tools.budget_left),
             describe=lambda: _stored_metadata(tools, span, artifacts),
-            queued_only=BACKFILL_TAG in context.run.tags,
+            queued_only=Chosen.by_run(context.run.tags),
         )
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import dagster as dg
 from dagster._core.events import DagsterEventType
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+from dagster_shared.error import SerializableErrorInfo
 
 from turbomode_assets.automation.due import Outcome, TaskRun, TaskRuns
 from turbomode_assets.automation.jobs import (
@@ -93,10 +94,15 @@ def error_of(instance: dg.DagsterInstance, run_id: str) -> str:
             continue
         error = event.step_failure_data.error if event.is_step_failure else None
         if error is not None:
-            return _first_line((error.cause or error).message)
+            return _first_line(reason_of(error))
         if event.message:
-            return _first_line(event.message)
+            return _first_line(_without_class(event.message))
     return "no reason was recorded"
+
+
+def reason_of(error: SerializableErrorInfo) -> str:
+    """Say what made a step fail, whole."""
+    return _without_class((error.cause or error).message)
 
 
 def outcome_of(run: dg.DagsterRun) -> Outcome:
@@ -124,8 +130,11 @@ def _task_run(record: dg.RunRecord, sessions: SessionSpan) -> TaskRun:
     return TaskRun(sessions, outcome_of(run), requested_at(record), attempt)
 
 
+def _without_class(message: str) -> str:
+    """Leave out the name of an error's class and the module before it."""
+    head, colon, rest = message.strip().partition(": ")
+    return rest if colon and "." in head and " " not in head else message.strip()
+
+
 def _first_line(message: str) -> str:
-    """First line of an error's message, without the name of its class."""
-    line = next(iter(message.strip().splitlines()), "")
-    head, colon, rest = line.partition(": ")
-    return rest if colon and "." in head and " " not in head else line
+    return next(iter(message.strip().splitlines()), "")

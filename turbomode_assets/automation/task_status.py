@@ -1,6 +1,8 @@
 """What a person asks of the tasks: on or off, when next, how the last run went, what they await."""
 
 import datetime as dt
+import itertools
+from collections.abc import Iterable, Iterator
 
 import dagster as dg
 
@@ -33,7 +35,16 @@ def _notes(roster: Roster, name: str) -> tuple[str, ...]:
     decision = roster.decide(name)
     starts = [f"{start.session} starts at the next look of the daemon" for start in decision.starts]
     owed = [reason for reason in decision.reasons if not reason.startswith("nothing is owed")]
-    return (*starts, *owed)
+    return (*starts, *_together(owed))
+
+
+def _together(reasons: Iterable[str]) -> Iterator[str]:
+    """Tell in one line the sessions after one another that wait for the same."""
+    apart = [reason.split(" ", 1) for reason in reasons]
+    for why, group in itertools.groupby(apart, key=lambda parts: parts[1]):
+        sessions = [session for session, _ in group]
+        many = f"...{sessions[-1]} ({len(sessions)} sessions)" if len(sessions) > 1 else ""
+        yield f"{sessions[0]}{many} {why}"
 
 
 def _last_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> LastRun:

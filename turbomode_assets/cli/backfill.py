@@ -12,7 +12,7 @@ from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.definitions import build
 from turbomode_assets.resources.backfill_plan import BackfillPlan, plan_of
-from turbomode_assets.resources.backfilling import BACKFILL_TAG, newest_window
+from turbomode_assets.resources.backfilling import BACKFILL_TAG, Chosen, newest_window
 from turbomode_assets.resources.ingestion import IngestionResource, IngestionTools
 from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, last_closed_session, sessions_between
@@ -50,7 +50,8 @@ def backfill(
             console.print("No symbols are known yet; fetching reference data first.")
             runner.run("reference", None)
         span = _snapped(first_day.date(), last_day.date(), tools)
-        plan = plan_of(tools, span, _names(symbols), _names(timeframes))
+        chosen = Chosen(_names(symbols), _names(timeframes))
+        plan = plan_of(tools, span, chosen.symbols, chosen.timeframes)
         _show(console, plan, tools)
         if plan.is_empty:
             return
@@ -59,7 +60,7 @@ def backfill(
         tools.operations.enqueue(plan.work)
         if retry_dead:
             tools.operations.revive(plan.keys)
-        _fill(console, runner, tools, plan)
+        _fill(console, runner, tools, plan, chosen)
 
 
 def _snapped(first: dt.date, last: dt.date, tools: IngestionTools) -> SessionSpan:
@@ -75,8 +76,10 @@ def _snapped(first: dt.date, last: dt.date, tools: IngestionTools) -> SessionSpa
     return SessionSpan(sessions[0], sessions[-1])
 
 
-def _names(listed: str | None) -> list[str] | None:
-    return None if listed is None else [name.strip() for name in listed.split(",") if name.strip()]
+def _names(listed: str | None) -> tuple[str, ...] | None:
+    if listed is None:
+        return None
+    return tuple(name.strip() for name in listed.split(",") if name.strip())
 
 
 def _show(console: Console, plan: BackfillPlan, tools: IngestionTools) -> None:
@@ -94,15 +97,17 @@ def _show(console: Console, plan: BackfillPlan, tools: IngestionTools) -> None:
     console.print(f"Budgets now: {tools.budget_left()}")
 
 
-def _fill(console: Console, runner: Runner, tools: IngestionTools, plan: BackfillPlan) -> None:
-    """Run window after window, the newest first, until nothing of the plan is due."""
+def _fill(
+    console: Console, runner: Runner, tools: IngestionTools, plan: BackfillPlan, chosen: Chosen
+) -> None:
+    """Run window after window, the newest first, until nothing of what was chosen is due."""
     width = tools.data_quality.backfill.window_sessions
     failed: list[SessionSpan] = []
     try:
-        while (window := newest_window(tools, width, plan.span)) is not None:
+        while (window := newest_window(tools, width, plan.span, chosen)) is not None:
             console.rule(f"sessions {window}")
             try:
-                runner.run("backfill", window, {BACKFILL_TAG: "command"})
+                runner.run("backfill", window, {BACKFILL_TAG: "command"} | chosen.tags)
             except click.ClickException as error:
                 # What failed waits now before it is tried again, so that other windows are next.
                 console.print(error.message)
@@ -112,18 +117,20 @@ def _fill(console: Console, runner: Runner, tools: IngestionTools, plan: Backfil
     except KeyboardInterrupt:
         console.print("Stopped. What was fetched is stored; the same command goes on from here.")
         raise click.Abort from None
-    _tell_rest(console, tools, plan)
+    _tell_rest(console, tools, plan, chosen)
     if failed:
         raise click.ClickException(f"{len(failed)} windows failed; the reasons stand above")
 
 
-def _tell_rest(console: Console, tools: IngestionTools, plan: BackfillPlan) -> None:
+def _tell_rest(console: Console, tools: IngestionTools, plan: BackfillPlan, chosen: Chosen) -> None:
     left = tools.operations.queued().filter(
         pl.col("first_session").is_between(plan.span.first, plan.span.last)
     )
+    for column, values in (("symbol", chosen.symbols), ("timeframe", chosen.timeframes)):
+        left = left if values is None else left.filter(pl.col(column).is_in(values))
     dead = left.filter("is_dead")
     if left.is_empty():
-        console.print(f"Done: nothing of {plan.span} is queued any more.")
+        console.print(f"Done: what was asked for in {plan.span} is queued no more.")
     else:
         console.print(f"{left.height} stretches are left, of which {dead.height} were given up:")
     for row in left.head(5).iter_rows(named=True):
@@ -134,5 +141,6 @@ def _tell_rest(console: Console, tools: IngestionTools, plan: BackfillPlan) -> N
         console.print("--retry-dead tries again what was given up.")
     console.print(
         "Derive what depends on it: dagster asset materialize -m turbomode_assets "
-        f"--select 'bars,features,labels' --partition-range {plan.span.first}...{plan.span.last}"
+        f"--select 'bars,features,labels' --partition-range {plan.span.first}...{plan.span.last}",
+        soft_wrap=True,
     )

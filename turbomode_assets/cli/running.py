@@ -14,6 +14,7 @@ from dagster._core.storage.tags import (
 from rich.console import Console
 
 from turbomode_assets.automation.command_runs import command_tags, held_run
+from turbomode_assets.automation.task_runs import reason_of
 from turbomode_assets.sessions import SessionSpan
 
 
@@ -60,7 +61,7 @@ class Runner:
         elif step and happened.is_step_failure:
             error = happened.step_failure_data.error
             self._console.print(f"  {step} failed", style="bold red")
-            self._console.print(error.message if error else "", markup=False)
+            self._console.print(reason_of(error) if error else "", markup=False, soft_wrap=True)
 
 
 def _range_tags(span: SessionSpan | None) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """Filling holes: which queued work comes next, what a run takes of it, and what it costs."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,8 +15,38 @@ from turbomode_assets.vendors.questions import CELL_SCHEMA
 
 BACKFILL_TAG = "turbomode/backfill"
 """Run tag of runs that fetch what is queued, and nothing else."""
+SYMBOLS_TAG = "turbomode/backfill_symbols"
+TIMEFRAMES_TAG = "turbomode/backfill_timeframes"
 
 MOST_ITEMS = 100_000
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """Which of the queued work is to be done: that of these symbols and timeframes (None: all)."""
+
+    symbols: tuple[str, ...] | None = None
+    timeframes: tuple[str, ...] | None = None
+
+    @classmethod
+    def by_run(cls, tags: Mapping[str, str]) -> "Chosen | None":
+        """Read what a run fetches of the queue; None where it is not confined to that."""
+        if BACKFILL_TAG not in tags:
+            return None
+        symbols, timeframes = (
+            tuple(tags[name].split(",")) if name in tags else None
+            for name in (SYMBOLS_TAG, TIMEFRAMES_TAG)
+        )
+        return cls(symbols, timeframes)
+
+    @property
+    def tags(self) -> dict[str, str]:
+        """Tags that confine a run to it."""
+        chosen = {SYMBOLS_TAG: self.symbols, TIMEFRAMES_TAG: self.timeframes}
+        return {name: ",".join(values) for name, values in chosen.items() if values is not None}
+
+
+EVERYTHING = Chosen()
 
 
 @dataclass(frozen=True)
@@ -49,14 +79,21 @@ def cells_of(work: Iterable[WorkKey]) -> pl.DataFrame:
 
 
 @contextmanager
-def claimed_work(tools: IngestionTools, span: SessionSpan) -> Iterator[ClaimedWork]:
+def claimed_work(
+    tools: IngestionTools, span: SessionSpan, chosen: Chosen = EVERYTHING
+) -> Iterator[ClaimedWork]:
     """Hold what is due of a span's queued work, with a heartbeat, until the block ends.
 
     A worker that dies holds it no longer than `lease_seconds`.
     """
     operations, seconds = tools.operations, tools.fetch.lease_seconds
     items = operations.claim(
-        tools.owner, MOST_ITEMS, seconds, span=span, timeframes=list(tools.fetch.timeframes)
+        tools.owner,
+        MOST_ITEMS,
+        seconds,
+        span=span,
+        symbols=chosen.symbols,
+        timeframes=chosen.timeframes or list(tools.fetch.timeframes),
     )
     with heartbeat(lambda: operations.renew_claims(tools.owner, seconds), seconds):
         try:
@@ -66,13 +103,21 @@ def claimed_work(tools: IngestionTools, span: SessionSpan) -> Iterator[ClaimedWo
 
 
 def newest_window(
-    tools: IngestionTools, width: int, within: SessionSpan | None = None
+    tools: IngestionTools,
+    width: int,
+    within: SessionSpan | None = None,
+    chosen: Chosen = EVERYTHING,
 ) -> SessionSpan | None:
     """Sessions of the most urgent queued work that is due: at most `width` of them, ending with it.
 
     A longer item makes its own window. None when nothing is due.
     """
-    due = tools.operations.due(MOST_ITEMS, span=within, timeframes=list(tools.fetch.timeframes))
+    due = tools.operations.due(
+        MOST_ITEMS,
+        span=within,
+        symbols=chosen.symbols,
+        timeframes=chosen.timeframes or list(tools.fetch.timeframes),
+    )
     if due.is_empty():
         return None
     most_urgent = due.row(0, named=True)

@@ -18,7 +18,7 @@ from turbomode_assets.contracts.quality_log import FAILOVER, NO_DATA
 from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG
 from turbomode_assets.contracts.timeframes import DERIVED_FROM, INTRADAY_MINUTES
 from turbomode_assets.curation import resample_intraday
-from turbomode_assets.resources.backfilling import claimed_work
+from turbomode_assets.resources.backfilling import Chosen, claimed_work
 from turbomode_assets.resources.calendar_bars import calendar_bars
 from turbomode_assets.resources.fetched import Batch
 from turbomode_assets.resources.heartbeat import heartbeat
@@ -54,8 +54,8 @@ class CandleFetch:
     progress: Progress
     describe: Callable[[], Mapping[str, Any]]
     """What else there is to tell of the span once it is stored."""
-    queued_only: bool = False
-    """Fetch what the backfill queue has of the span, and nothing else."""
+    queued_only: Chosen | None = None
+    """Fetch what the backfill queue has of this in the span, and nothing else."""
     _asked: int = 0
     _unanswered: list[tuple[str, VendorFailure]] = field(default_factory=list)
 
@@ -70,8 +70,8 @@ class CandleFetch:
         """
         require_ended(self.span, self.instruments, self.tools.now())
         try:
-            if self.queued_only:
-                with claimed_work(self.tools, self.span) as work:
+            if self.queued_only is not None:
+                with claimed_work(self.tools, self.span, self.queued_only) as work:
                     settled = SettledCells(self.tools, self.instruments, self.span, work)
                     yield from self._fetch(settled)
                     settled.finish(work)
@@ -83,7 +83,7 @@ class CandleFetch:
         tolerated = self.tools.data_quality.backfill.tolerated_unanswered_share
         if len(self._unanswered) > tolerated * self._asked:
             raise unanswered(self._unanswered, f"candles, {self.span}")
-        if not self.queued_only:
+        if self.queued_only is None:
             self._refuse_emptiness()
 
     def _fetch(self, settled: SettledCells) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ from turbomode_assets.config.budgets import BudgetConfig, WindowConfig
 from turbomode_assets.config.loader import load_data_quality_config
 from turbomode_assets.contracts.tables import SPLITS
 from turbomode_assets.resources.auditing import AuditRun
-from turbomode_assets.resources.backfilling import newest_window
+from turbomode_assets.resources.backfilling import Chosen, newest_window
 from turbomode_assets.resources.candle_fetching import CandleFetch
 from turbomode_assets.resources.ingestion import IngestionTools
 from turbomode_assets.resources.master_writer import store_batch
@@ -147,7 +147,7 @@ def work(root: Path, owner: str, seconds: float = 0.0) -> None:
             continue
         progress = Progress(lambda line: None, tools.budget_left)
         fetch = CandleFetch(
-            tools, universe(), SPLITS.empty(), window, progress, describe=dict, queued_only=True
+            tools, universe(), SPLITS.empty(), window, progress, describe=dict, queued_only=Chosen()
         )
         for batch in fetch:
             store_batch(tools.master, batch, "raw_candles")
