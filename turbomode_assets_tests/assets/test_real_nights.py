@@ -145,6 +145,7 @@ def require_equal(done: Replay) -> float:
     return difference
 
 
+@pytest.mark.slow
 def test_nights_of_some_symbols_say_what_one_range_says(tmp_path):
     require_equal(replay(tmp_path, 2, history_sessions=SHORT_HISTORY, symbols=SLICE))
 

@@ -11,7 +11,7 @@ from turbomode_assets_tests.faults.ib_ingestion import SPAN, ingest
 from turbomode_assets_tests.faults.platforms import FORKSERVER, KILLED, LIBRARIES
 from turbomode_assets_tests.vendors.ib_vendors import patient_gateway
 
-KILLS = [5, pytest.param(50, marks=pytest.mark.slow)]
+KILLS = 50
 PATIENCE_SECONDS = 120
 
 
@@ -38,15 +38,15 @@ def gateway():
         yield gateway
 
 
-@pytest.mark.parametrize("kills", KILLS)
+@pytest.mark.slow
 def test_a_store_whose_workers_were_killed_again_and_again_equals_an_undisturbed_one(
-    tmp_path, gateway, kills
+    tmp_path, gateway
 ):
     quiet, disturbed = tmp_path / "quiet", tmp_path / "disturbed"
     finish(start(quiet, gateway, "quiet"))
     chance = random.Random(20240624)
     killed = 0
-    while killed < kills:
+    while killed < KILLS:
         before = len(gateway.requests)
         worker = start(disturbed, gateway, f"worker-{killed}")
         # Some die before their first question, some after a few, some inside a commit; once the

@@ -89,15 +89,15 @@ def make_holes(root, count):
     return year.sort("symbol", "ts").drop("ingested_at"), gone
 
 
-@pytest.mark.parametrize("count", [12, pytest.param(MOST_SYMBOLS, marks=pytest.mark.slow)])
-def test_two_workers_and_an_heir_restore_a_year_within_the_budget(tmp_path, count):
-    year, gone = make_holes(tmp_path, count)
-    cells = count * len(YEAR.sessions)
+@pytest.mark.slow
+def test_two_workers_and_an_heir_restore_a_year_within_the_budget(tmp_path):
+    year, gone = make_holes(tmp_path, MOST_SYMBOLS)
+    cells = MOST_SYMBOLS * len(YEAR.sessions)
     assert verdicts_of(tmp_path) == {"GREEN": cells - gone.height, "RED": gone.height}
     operations = Operations(f"sqlite:///{tmp_path / 'operations.sqlite'}")
     assert set(operations.queued()["reason"]) == {"missing"}
     first, second = start(tmp_path, "first"), start(tmp_path, "second")
-    wait_for_calls(tmp_path, 3 * count)
+    wait_for_calls(tmp_path, 3 * MOST_SYMBOLS)
     first.kill()
     first.join()
     finish(start(tmp_path, "heir"), second)

@@ -31,6 +31,8 @@ from turbomode_assets_tests.faults.platforms import (
 )
 from turbomode_assets_tests.stores.model_rows import performance, record_of
 
+pytestmark = pytest.mark.slow
+
 ELDER = "elder"
 """Champion of the night after AS_OF, whoever is trained as of AS_OF: it must stay that."""
 RECORDS = ("model_metadata", "training_runs", "model_performance", "promotions")
@@ -203,7 +205,6 @@ def test_a_training_that_dies_leaves_no_half_of_a_model_and_a_rerun_makes_the_sa
     assert_as_undisturbed(platform, undisturbed)
 
 
-@pytest.mark.slow
 def test_a_training_killed_at_random_again_and_again_is_whole_and_completed_by_a_rerun(
     platform, undisturbed, monkeypatch
 ):
@@ -221,7 +222,6 @@ def test_a_training_killed_at_random_again_and_again_is_whole_and_completed_by_a
     assert_as_undisturbed(platform, undisturbed)
 
 
-@pytest.mark.slow
 def test_the_job_of_many_processes_killed_among_its_fits_makes_the_same_model_in_the_end(
     platform, undisturbed, monkeypatch
 ):

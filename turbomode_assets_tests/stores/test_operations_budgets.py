@@ -383,7 +383,7 @@ def test_interactive_brokers_pacing_holds_for_ten_thousand_requests(tmp_path):
 
 
 def test_interactive_brokers_pacing_holds_on_either_store(operations_url):
-    verify_pacing(operations_url, requests=400)
+    verify_pacing(operations_url, requests=100)
 
 
 def verify_pacing(url, requests):
