@@ -12,7 +12,9 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets_tests.builders import run_assets, small_settings
 
 # The same examples in every run; `make test-properties` looks at others each time.
-hypothesis_settings.register_profile("same", deadline=None, derandomize=True, database=None)
+hypothesis_settings.register_profile(
+    "same", max_examples=50, deadline=None, derandomize=True, database=None
+)
 hypothesis_settings.register_profile("search", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("same")
 
