@@ -80,11 +80,33 @@ def describe(name, node):
     return "\n".join([name, *(f"  {title + ':':<14}{fact}" for title, fact in facts.items())])
 
 
+def describe_job(definitions, job):
+    tags = definitions.resolve_job_def(job).tags
+    own = "".join(f" [{key}={tags[key]}]" for key in sorted(tags) if key.startswith("turbomode/"))
+    return f"job {job}{own}: {', '.join(selected_by(definitions, job))}"
+
+
+def describe_check(check):
+    blocking = " (blocking)" if check.blocking else ""
+    return f"check {check.asset_key.to_user_string()}:{check.name}{blocking}"
+
+
+def describe_sensor(sensor):
+    jobs = ", ".join(target.job_name for target in sensor.targets) or "none"
+    rhythm = f"every {sensor.minimum_interval_seconds} s, {sensor.default_status.value.lower()}"
+    return f"sensor {sensor.name} ({sensor.sensor_type.value.lower()}, {rhythm}): {jobs}"
+
+
 def describe_graph(definitions):
-    """Text of the graph: one paragraph for each asset, one line for each job."""
+    """Text of the graph: one paragraph for each asset, one line for all else."""
     assets = [describe(name, node) for name, node in sorted(assets_of(definitions).items())]
-    jobs = [f"job {job}: {', '.join(selected_by(definitions, job))}" for job in JOBS]
-    return "\n\n".join([*assets, "\n".join(jobs)]) + "\n"
+    checks = [spec for each in definitions.asset_checks for spec in each.check_specs]
+    others = [
+        [describe_job(definitions, job) for job in JOBS],
+        [describe_check(check) for check in sorted(checks, key=lambda check: check.name)],
+        [describe_sensor(each) for each in sorted(definitions.sensors, key=lambda s: s.name)],
+    ]
+    return "\n\n".join([*assets, *("\n".join(lines) for lines in others)]) + "\n"
 
 
 def test_the_graph_is_the_one_that_was_reviewed(definitions):
