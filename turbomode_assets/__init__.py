@@ -1,11 +1,20 @@
 """A Dagster asset graph from raw market data to trading signals one can trust and explain."""
 
-import dagster as dg
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 
-@dg.definitions
-def defs() -> dg.Definitions:
-    """Load the asset graph; nothing is imported or opened before Dagster asks for it."""
-    from turbomode_assets.definitions import build
+def __getattr__(name: str) -> "dg.Definitions":
+    """Give `defs`, the asset graph, when Dagster asks for it: no room loads Dagster before."""
+    if name != "defs":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from turbomode_assets.orchestration.definitions import build
 
     return build()
+
+
+def __dir__() -> list[str]:
+    """Name `defs` too, or Dagster does not find it."""
+    return [*globals(), "defs"]

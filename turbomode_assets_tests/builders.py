@@ -11,8 +11,8 @@ import polars as pl
 import pytest
 
 from turbomode_assets.contracts.tables import BARS, CANDLES, SYMBOL_METADATA
-from turbomode_assets.definitions import build
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.definitions import build
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, session_open
 
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets_tests.builders import run_assets, small_settings
 

@@ -10,14 +10,14 @@ import click
 import dagster as dg
 import pytest
 
-from turbomode_assets.automation.partitions import SESSIONS
 from turbomode_assets.cli import main
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.config.vendors import ArchiveConfig
 from turbomode_assets.contracts.tables import lake_tables
-from turbomode_assets.definitions import build
 from turbomode_assets.features import feature_names
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.definitions import build
+from turbomode_assets.orchestration.partitions import SESSIONS
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.stores import Artifacts, MarketData, ModelMemory
 from turbomode_assets.stores.artifacts import REPORTS
 from turbomode_assets.vendors import read_universe

@@ -8,12 +8,13 @@ import click
 import dagster as dg
 from rich.console import Console
 
+from turbomode_assets.alerts.alert_book import acknowledge, ended_alerts, open_alerts
+from turbomode_assets.alerts.alerts import alert_lines
+from turbomode_assets.alerts.delivery import NOBODY, receivers_of
 from turbomode_assets.contracts.errors import ConfigurationError
-from turbomode_assets.reports.alerts import alert_lines
-from turbomode_assets.resources.alerting_delivery import NOBODY, receivers_of
-from turbomode_assets.resources.settings import ALERT_URLS_VARIABLE, SettingsResource
+from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.settings import ALERT_URLS_VARIABLE
 from turbomode_assets.stores import ModelMemory
-from turbomode_assets.stores.alert_book import acknowledge, ended_alerts, open_alerts
 
 
 @click.group()
@@ -40,9 +41,9 @@ def send() -> None:
     another that sees the same data root, it notices that the daemon is dead.
     """
     # Loaded here: what judges the champion takes seconds to load, and the others must not wait.
-    from turbomode_assets.automation.command_runs import fail_dead_runs
-    from turbomode_assets.automation.task_runs import work_of_tasks
-    from turbomode_assets.resources.alerting import look
+    from turbomode_assets.alerts.rounds import look
+    from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs
+    from turbomode_assets.runs.task_runs import work_of_tasks
 
     settings, console = SettingsResource(), Console()
     with dg.DagsterInstance.get() as instance:

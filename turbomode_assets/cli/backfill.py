@@ -10,11 +10,12 @@ from rich.table import Table
 
 from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import InputError
-from turbomode_assets.definitions import build
-from turbomode_assets.resources.backfill_plan import BackfillPlan, plan_of
-from turbomode_assets.resources.backfilling import BACKFILL_TAG, Chosen, newest_window
-from turbomode_assets.resources.ingestion import IngestionResource, IngestionTools
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.ingestion.backfill_plan import BackfillPlan, plan_of
+from turbomode_assets.ingestion.backfilling import BACKFILL_TAG, Chosen, newest_window
+from turbomode_assets.ingestion.tools import IngestionTools
+from turbomode_assets.orchestration.definitions import build
+from turbomode_assets.orchestration.resources.ingestion import IngestionResource
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, last_closed_session, sessions_between
 
 _DAY = click.DateTime(formats=["%Y-%m-%d"])

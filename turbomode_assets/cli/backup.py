@@ -11,9 +11,9 @@ from turbomode_assets.contracts.errors import InputError, first_few
 from turbomode_assets.contracts.store_paths import require_usable_path
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.features import feature_names
-from turbomode_assets.resources.settings import SettingsResource
-from turbomode_assets.stores.maintenance.backup import Wanted, make_backup
-from turbomode_assets.stores.maintenance.platform import Platform
+from turbomode_assets.maintenance.backup import Wanted, make_backup
+from turbomode_assets.maintenance.platform import Platform
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 
 
 @click.command()

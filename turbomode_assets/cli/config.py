@@ -4,7 +4,7 @@ import click
 
 from turbomode_assets.config.loader import FILES, digest_of, load_file
 from turbomode_assets.config.schemas import json_schema, schema_file
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 
 
 @click.group()

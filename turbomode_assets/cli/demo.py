@@ -10,9 +10,9 @@ from rich.console import Console
 from turbomode_assets.cli.printing import print_decision, print_signals, print_stores
 from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import ConfigurationError
-from turbomode_assets.definitions import build
-from turbomode_assets.resources.following import require_ingestion
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.ingestion.following import require_ingestion
+from turbomode_assets.orchestration.definitions import build
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session, session_of
 
 DEMO_LAST_SESSION = dt.date(2017, 11, 10)

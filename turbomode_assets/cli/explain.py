@@ -8,20 +8,20 @@ import click
 import polars as pl
 from rich.console import Console
 
-from turbomode_assets.assets.feature_sets import present_feature_set
-from turbomode_assets.cli.signal_sources import SignalSources
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.contracts.columns import CLASSES
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.ensemble.contributions import feature_contributions, top_contributions
 from turbomode_assets.features import describe_features
+from turbomode_assets.modelling.feature_sets import present_feature_set
+from turbomode_assets.modelling.signal_sources import SignalSources
 from turbomode_assets.models import Probabilities
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.reports.explanation import (
     ExplainedSignal,
     explanation_lines,
     explanation_page,
 )
-from turbomode_assets.resources.settings import SettingsResource
 from turbomode_assets.signals.decision import HOLD
 from turbomode_assets.signals.explanation import (
     EQUAL_WITHIN,

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from turbomode_assets.contracts.errors import MissingDataError
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import last_closed_session
 from turbomode_assets.stores.memory import ModelMemory
 from turbomode_assets.stores.promotions import live_at, promote_by_hand, roll_back, withdraw

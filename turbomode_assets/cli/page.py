@@ -6,12 +6,17 @@ import click
 import dagster as dg
 from rich.console import Console
 
-from turbomode_assets.assets.nightly_writing import nightly_sources, write_page
-from turbomode_assets.resources.settings import SettingsResource
-from turbomode_assets.resources.stores import LakeResource, MasterReaderResource, MemoryResource
+from turbomode_assets.nightly.pages import NightlyPages
+from turbomode_assets.nightly.writing import write_page
+from turbomode_assets.orchestration.assets.nightly_page import nightly_sources
+from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.orchestration.resources.stores import (
+    LakeResource,
+    MasterReaderResource,
+    MemoryResource,
+)
 from turbomode_assets.sessions import last_closed_session, require_session
 from turbomode_assets.stores import Artifacts
-from turbomode_assets.stores.nightly_pages import NightlyPages
 
 SESSION = click.DateTime(formats=["%Y-%m-%d"])
 

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.table import Table
 
 from turbomode_assets.contracts.errors import MissingDataError
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.promotions import promotions
 from turbomode_assets.stores.signal_book import active_signals

@@ -11,7 +11,6 @@ import numpy as np
 import polars as pl
 from rich.console import Console
 
-from turbomode_assets.assets.training.inputs import read_market, read_training_set
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
@@ -21,7 +20,8 @@ from turbomode_assets.ensemble.artefact import environment, file_digests
 from turbomode_assets.ensemble.training_set import with_history, with_regimes
 from turbomode_assets.features import feature_names
 from turbomode_assets.labels import market_regimes
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.modelling.training_inputs import read_market, read_training_set
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE, INPUTS
 

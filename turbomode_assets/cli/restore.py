@@ -7,13 +7,10 @@ import click
 from rich.console import Console
 
 from turbomode_assets.cli.backup import PartProgress, platform_of
-from turbomode_assets.resources.settings import (
-    CONFIG_DIR_VARIABLE,
-    OPERATIONS_VARIABLE,
-    SettingsResource,
-)
-from turbomode_assets.stores.maintenance.backup import CONFIGS
-from turbomode_assets.stores.maintenance.restore import restore_backup
+from turbomode_assets.maintenance.backup import CONFIGS
+from turbomode_assets.maintenance.restore import restore_backup
+from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.settings import CONFIG_DIR_VARIABLE, OPERATIONS_VARIABLE
 
 
 @click.command()

@@ -13,8 +13,8 @@ from dagster._core.storage.tags import (
 )
 from rich.console import Console
 
-from turbomode_assets.automation.command_runs import command_tags, held_run
-from turbomode_assets.automation.task_runs import reason_of
+from turbomode_assets.orchestration.automation.command_runs import command_tags, held_run
+from turbomode_assets.runs.task_runs import reason_of
 from turbomode_assets.sessions import SessionSpan
 
 

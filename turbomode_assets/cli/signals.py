@@ -4,7 +4,7 @@ import click
 from rich.console import Console
 
 from turbomode_assets.cli.printing import print_signals
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 
 
 @click.command()

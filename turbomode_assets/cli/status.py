@@ -6,12 +6,12 @@ from dagster._core.errors import DagsterHomeNotSetError
 from rich.console import Console
 from rich.text import Text
 
-from turbomode_assets.automation.command_runs import fail_dead_runs
-from turbomode_assets.automation.task_status import task_rows
-from turbomode_assets.automation.tasks import TaskPolicy, roster_at
+from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs
+from turbomode_assets.orchestration.automation.tasks import TaskPolicy, roster_at
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.reports import status_lines
 from turbomode_assets.reports.tasks import task_lines
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.runs.task_status import task_rows
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import Operations, utc_now
 

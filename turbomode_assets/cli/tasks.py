@@ -6,20 +6,20 @@ import click
 import dagster as dg
 from rich.console import Console
 
-from turbomode_assets.automation.command_runs import fail_dead_runs, held_task
-from turbomode_assets.automation.due import Start
-from turbomode_assets.automation.jobs import TASK_JOBS
-from turbomode_assets.automation.switches import are_on, switch
-from turbomode_assets.automation.task_runs import jobs_of, sessions_of_run, unfinished
-from turbomode_assets.automation.tasks import TaskPolicy, roster_at, task_tags
 from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import InputError
-from turbomode_assets.definitions import build
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs, held_task
+from turbomode_assets.orchestration.automation.switches import are_on, switch
+from turbomode_assets.orchestration.automation.tasks import TaskPolicy, roster_at, task_tags
+from turbomode_assets.orchestration.definitions import build
+from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.runs.due import Start
+from turbomode_assets.runs.task_runs import jobs_of, sessions_of_run, unfinished
+from turbomode_assets.runs.tasks import JOB_OF_TASK
 from turbomode_assets.sessions import SessionSpan, last_closed_session, require_session
 from turbomode_assets.stores.operations import utc_now
 
-_TASK = click.Choice(list(TASK_JOBS))
+_TASK = click.Choice(list(JOB_OF_TASK))
 
 
 @click.command()
@@ -47,7 +47,7 @@ def run(task: str, day: dt.datetime | None) -> None:
         console = Console()
         console.rule(f"{task} of {session}")
         runner = Runner(build(settings), instance, console)
-        runner.run(TASK_JOBS[task].name, SessionSpan(session, session), tags)
+        runner.run(JOB_OF_TASK[task], SessionSpan(session, session), tags)
 
 
 @click.command()
@@ -68,7 +68,7 @@ def _switch(tasks: tuple[str, ...], *, on: bool) -> None:
     config, console = SettingsResource().scheduler(), Console()
     with dg.DagsterInstance.get() as instance:
         before = are_on(instance, config)
-        for task in tasks or TASK_JOBS:
+        for task in tasks or JOB_OF_TASK:
             switch(instance, config, task, on=on)
             said = f"is {'on' if on else 'off'}"
             console.print(f"{task} {said}" + (" already" if before[task] == on else " now"))

@@ -13,7 +13,9 @@ from torch import Tensor
 
 from turbomode_assets.contracts.columns import CLOSE, SESSION, SYMBOL
 from turbomode_assets.contracts.devices import Device, choose_device
-from turbomode_assets.features import kernels, registry
+from turbomode_assets.features import registry
+from turbomode_assets.features.compiler import kernels
+from turbomode_assets.features.compiler.programs import INPUTS, program_of, run_program
 from turbomode_assets.features.devices import (
     cuda_chunk_bars,
     cut,
@@ -26,9 +28,8 @@ from turbomode_assets.features.panel import (
     fill_first_sector,
     keep_look_back,
 )
-from turbomode_assets.features.programs import INPUTS, program_of, run_program
 from turbomode_assets.features.registry import Feature, select_features
-from turbomode_assets.features.sharing import shared_results
+from turbomode_assets.features.vocabulary.sharing import shared_results
 
 Outputs = npt.NDArray[np.float32]
 

@@ -266,3 +266,8 @@ def _known(columns: Sequence[str] | None, contract: TableContract) -> list[str] 
             fix="name columns of the table's contract",
         )
     return list(columns)
+
+
+def versions_of(reads: Sequence[Pinned]) -> dict[str, int]:
+    """Version of each table that was read."""
+    return {pinned.table: pinned.version for pinned in reads}

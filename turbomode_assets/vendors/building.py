@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from turbomode_assets.config.vendors import VendorsConfig
+from turbomode_assets.rationing.protocol import Budget
 from turbomode_assets.vendors.archive import ArchiveVendor
-from turbomode_assets.vendors.budgets import Budget
 from turbomode_assets.vendors.protocol import Vendor
 from turbomode_assets.vendors.simulated import SimulatedVendor
 from turbomode_assets.vendors.universe import read_universe

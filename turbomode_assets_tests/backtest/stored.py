@@ -10,7 +10,7 @@ from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.tables import BARS, DIVIDENDS, PREDICTIONS, SPLITS, lake_tables
 from turbomode_assets.features import feature_names
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session, sessions_of
 from turbomode_assets.stores import Lake, ModelMemory
 from turbomode_assets.stores.backtest_book import recorded_trades

@@ -18,13 +18,13 @@ import polars as pl
 
 from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.tables import CANDLES
-from turbomode_assets.resources.auditing import AuditRun
-from turbomode_assets.resources.ingestion import IngestionTools
-from turbomode_assets.resources.master_writer import store_batch
+from turbomode_assets.ingestion.auditing import AuditRun
+from turbomode_assets.ingestion.tools import IngestionTools
+from turbomode_assets.orchestration.resources.master_writer import store_batch
 from turbomode_assets.sessions import SessionSpan, offset_session, session_opens
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets_tests.builders import make_universe
-from turbomode_assets_tests.resources.exchanges import Desk
+from turbomode_assets_tests.ingestion.exchanges import Desk
 
 LAST_SESSION = dt.date(2025, 6, 30)
 ARRIVED = dt.datetime(2025, 7, 1, tzinfo=dt.UTC)

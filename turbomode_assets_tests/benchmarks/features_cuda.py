@@ -18,7 +18,7 @@ from turbomode_assets.features import compute_features, device_name, feature_nam
 from turbomode_assets.features.engine import panel_inputs
 from turbomode_assets.features.panel import build_panel
 from turbomode_assets.features.registry import registered_features
-from turbomode_assets.features.sharing import shared_results
+from turbomode_assets.features.vocabulary.sharing import shared_results
 from turbomode_assets_tests.benchmarks.features_panel import generated_bars
 
 BENCHMARK = "S0000"

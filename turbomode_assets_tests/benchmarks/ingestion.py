@@ -16,14 +16,14 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 from turbomode_assets.config.loader import load_vendors_config
+from turbomode_assets.rationing.protocol import Budget
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores.operations import Operations, RationedBudget
 from turbomode_assets.vendors import Candles, Request
-from turbomode_assets.vendors.budgets import Budget
 from turbomode_assets.vendors.ibkr import IbkrVendor
 from turbomode_assets.vendors.universe import read_universe
 from turbomode_assets_tests.builders import REPOSITORY, make_universe
-from turbomode_assets_tests.resources.exchanges import Desk
+from turbomode_assets_tests.ingestion.exchanges import Desk
 from turbomode_assets_tests.vendors.builders import CountedBudget
 from turbomode_assets_tests.vendors.ib_vendors import ib_config, patient_gateway
 

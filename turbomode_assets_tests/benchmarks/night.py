@@ -23,9 +23,9 @@ from pathlib import Path
 
 import dagster as dg
 
-from turbomode_assets.automation.jobs import TASK_JOBS
-from turbomode_assets.definitions import build
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.automation.jobs import TASK_JOBS
+from turbomode_assets.orchestration.definitions import build
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets_tests.builders import (
     QUICK_TRAINING,

@@ -4,8 +4,8 @@ import time
 from multiprocessing.connection import Connection
 
 from turbomode_assets.contracts.tables import BARS
+from turbomode_assets.maintenance.tables import TableKeeper
 from turbomode_assets.stores.lake import Lake
-from turbomode_assets.stores.maintenance.tables import TableKeeper
 from turbomode_assets_tests.faults import delta_writers
 
 

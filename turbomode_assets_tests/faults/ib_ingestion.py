@@ -10,7 +10,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.vendors.ibkr import IbkrVendor
 from turbomode_assets.vendors.universe import read_universe
 from turbomode_assets_tests.builders import REPOSITORY, make_universe
-from turbomode_assets_tests.resources.exchanges import Desk
+from turbomode_assets_tests.ingestion.exchanges import Desk
 from turbomode_assets_tests.vendors.builders import CountedBudget
 from turbomode_assets_tests.vendors.ib_vendors import ib_config
 

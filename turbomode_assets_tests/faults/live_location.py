@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from turbomode_assets.definitions import build
+from turbomode_assets.orchestration.definitions import build
 
 CLOCK_VARIABLE = "TURBOMODE_TESTS_CLOCK"
 

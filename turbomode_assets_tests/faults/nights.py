@@ -10,9 +10,9 @@ import dagster as dg
 import polars as pl
 from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
 
-from turbomode_assets.automation.jobs import TASK_JOBS
-from turbomode_assets.definitions import build
-from turbomode_assets.resources.settings import SettingsResource
+from turbomode_assets.orchestration.automation.jobs import TASK_JOBS
+from turbomode_assets.orchestration.definitions import build
+from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.vendors import Candles, NoData, Request, VendorFailure
 from turbomode_assets.vendors.simulated import SimulatedVendor

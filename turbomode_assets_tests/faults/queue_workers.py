@@ -9,21 +9,21 @@ import polars as pl
 from turbomode_assets.config.budgets import BudgetConfig, WindowConfig
 from turbomode_assets.config.loader import load_data_quality_config
 from turbomode_assets.contracts.tables import SPLITS
-from turbomode_assets.resources.auditing import AuditRun
-from turbomode_assets.resources.backfilling import Chosen, newest_window
-from turbomode_assets.resources.candle_fetching import CandleFetch
-from turbomode_assets.resources.ingestion import IngestionTools
-from turbomode_assets.resources.master_writer import store_batch
-from turbomode_assets.resources.progress import Progress
+from turbomode_assets.ingestion.auditing import AuditRun
+from turbomode_assets.ingestion.backfilling import Chosen, newest_window
+from turbomode_assets.ingestion.candle_fetching import CandleFetch
+from turbomode_assets.ingestion.progress import Progress
+from turbomode_assets.ingestion.tools import IngestionTools
+from turbomode_assets.orchestration.resources.master_writer import store_batch
+from turbomode_assets.rationing.protocol import Call
 from turbomode_assets.sessions import SessionSpan, session_index
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.stores.operations import Operations, RationedBudget, utc_now
 from turbomode_assets.vendors import Candles, Request, VendorFailure
-from turbomode_assets.vendors.budgets import Call
 from turbomode_assets.vendors.candle_rows import candle_rows
 from turbomode_assets.vendors.protocol import CANDLE_SCHEMA
 from turbomode_assets_tests.builders import REPOSITORY, make_universe
-from turbomode_assets_tests.resources.exchanges import Desk, Exchange
+from turbomode_assets_tests.ingestion.exchanges import Desk, Exchange
 
 MOST_SYMBOLS = 80
 YEAR = SessionSpan(dt.date(2019, 1, 2), dt.date(2019, 12, 31))

@@ -17,12 +17,14 @@ from dagster._core.definitions.run_request import InstigatorType
 from dagster._core.scheduler.instigation import TickStatus
 from dagster._core.storage.tags import PARTITION_NAME_TAG, SENSOR_NAME_TAG
 
-from turbomode_assets.automation.jobs import TASK_JOBS, TASK_TAG, page
-from turbomode_assets.automation.task_runs import ATTEMPT_TAG, error_of
+from turbomode_assets.nightly.pages import NightlyPages
+from turbomode_assets.orchestration.automation.jobs import TASK_JOBS, page
+from turbomode_assets.runs.task_runs import ATTEMPT_TAG, error_of
+from turbomode_assets.runs.tasks import TASK_TAG
 from turbomode_assets.sessions import NEW_YORK, offset_session
 from turbomode_assets.stores import MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import Artifacts
-from turbomode_assets.stores.nightly_pages import NightlyPages
+from turbomode_assets_tests.alerts.receivers import http_receiver
 from turbomode_assets_tests.builders import QUICK_TRAINING, write_configs
 from turbomode_assets_tests.conftest import AS_OF
 from turbomode_assets_tests.faults.live_daemon import (
@@ -32,7 +34,6 @@ from turbomode_assets_tests.faults.live_daemon import (
     table,
 )
 from turbomode_assets_tests.faults.live_location import CLOCK_VARIABLE, ClockFile
-from turbomode_assets_tests.resources.alert_receivers import http_receiver
 
 FIRST, SECOND = offset_session(AS_OF, 1), offset_session(AS_OF, 2)
 NIGHTLY = ("ingestion", "scanner", "backtest", "drift_monitor")

@@ -11,9 +11,9 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
+from turbomode_assets.maintenance.tables import TableKeeper
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.delta import open_table
-from turbomode_assets.stores.maintenance.tables import TableKeeper
 from turbomode_assets_tests.faults.delta_keepers import (
     lake_at,
     maintain_for_ever,

@@ -15,7 +15,7 @@ import polars as pl
 import pytest
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
-from turbomode_assets.automation.jobs import TASK_JOBS
+from turbomode_assets.orchestration.automation.jobs import TASK_JOBS
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.signal_book import unsettled_signals

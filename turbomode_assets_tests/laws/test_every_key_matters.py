@@ -18,8 +18,6 @@ import polars as pl
 import pytest
 import torch
 
-from turbomode_assets.assets.feature_sets import present_feature_set
-from turbomode_assets.assets.training.fit_steps import plan_cross_validation
 from turbomode_assets.config.loader import TRAINING_FILE, load_training_config
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.devices import choose_device
@@ -42,6 +40,8 @@ from turbomode_assets.ensemble.folds import hold_out
 from turbomode_assets.ensemble.promotion import improvement_lag
 from turbomode_assets.features import compute_features, device_name
 from turbomode_assets.labels import triple_barrier
+from turbomode_assets.modelling.feature_sets import present_feature_set
+from turbomode_assets.orchestration.assets.training.fit_steps import plan_cross_validation
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.signals import decide, scan_symbols
 from turbomode_assets_tests.builders import REPOSITORY, make_bars, make_universe

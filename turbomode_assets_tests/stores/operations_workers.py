@@ -18,8 +18,8 @@ from pathlib import Path
 import sqlalchemy as sa
 
 from turbomode_assets.config.budgets import BucketConfig, BudgetConfig, WindowConfig
+from turbomode_assets.rationing.protocol import Call
 from turbomode_assets.stores.operations import Operations, RationedBudget, utc_now
-from turbomode_assets.vendors.budgets import Call
 
 NOON = dt.datetime(2024, 1, 2, 12, tzinfo=dt.UTC)
 START_TOGETHER_SECONDS = 60

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 
 from turbomode_assets.config.loader import load_vendors_config
 from turbomode_assets.contracts.errors import ConfigurationError, InputError
+from turbomode_assets.rationing.protocol import Call, Spent
 from turbomode_assets.stores.operations import Operations, RationedBudget
 from turbomode_assets.stores.operations import budgets as budgets_module
 from turbomode_assets.stores.operations.schema import VENDOR_CALLS
-from turbomode_assets.vendors.budgets import Call, Spent
 from turbomode_assets_tests.stores.operations_workers import (
     NOON,
     SimulatedClock,

@@ -12,10 +12,10 @@ from collections import Counter
 import pytest
 import sqlalchemy as sa
 
+from turbomode_assets.rationing.protocol import Call
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations import NewWork, Operations, RationedBudget, utc_now
 from turbomode_assets.stores.operations.schema import VENDOR_CALLS
-from turbomode_assets.vendors.budgets import Call
 from turbomode_assets_tests.stores.operations_workers import (
     START_TOGETHER_SECONDS,
     SimulatedClock,

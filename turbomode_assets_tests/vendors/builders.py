@@ -11,11 +11,11 @@ import polars as pl
 
 from turbomode_assets.config.vendors import ArchiveConfig, FetchConfig, SimulatedConfig
 from turbomode_assets.contracts.tables import CANDLES
+from turbomode_assets.rationing.protocol import Call, Spent
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.vendors import Asking, Candles, Request, Vendor, VendorFailure
 from turbomode_assets.vendors.archive import ArchiveVendor
 from turbomode_assets.vendors.asking import ask
-from turbomode_assets.vendors.budgets import Call, Spent
 from turbomode_assets.vendors.candle_rows import candle_rows as candle_rows_of
 from turbomode_assets_tests.builders import REPOSITORY
 

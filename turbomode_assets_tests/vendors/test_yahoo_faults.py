@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import turbomode_assets.vendors
-from turbomode_assets.vendors.budgets import Spent
+from turbomode_assets.rationing.protocol import Spent
 from turbomode_assets.vendors.protocol import Candles, Fundamentals
 from turbomode_assets.vendors.yahoo import YahooVendor
 from turbomode_assets.vendors.yahoo.client import YahooSession

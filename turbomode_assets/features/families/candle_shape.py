@@ -5,7 +5,7 @@ from torch import Tensor
 
 from turbomode_assets.features.conventions import EPSILON
 from turbomode_assets.features.registry import feature
-from turbomode_assets.features.sharing import shared
+from turbomode_assets.features.vocabulary.sharing import shared
 
 FAMILY = "candle_shape"
 

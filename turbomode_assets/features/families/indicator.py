@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from turbomode_assets.features.conventions import TIE
-from turbomode_assets.features.elementwise import (
+from turbomode_assets.features.registry import feature
+from turbomode_assets.features.vocabulary.elementwise import (
     absolute,
     change,
     difference,
@@ -17,17 +18,16 @@ from turbomode_assets.features.elementwise import (
     positive_part,
     undefined_where,
 )
-from turbomode_assets.features.merging import (
+from turbomode_assets.features.vocabulary.merging import (
     trailing_max,
     trailing_mean,
     trailing_min,
     trailing_sum,
 )
-from turbomode_assets.features.ordering import trailing_mean_deviation
-from turbomode_assets.features.registry import feature
-from turbomode_assets.features.rolling import trailing_std
-from turbomode_assets.features.sharing import shared
-from turbomode_assets.features.smoothing import (
+from turbomode_assets.features.vocabulary.ordering import trailing_mean_deviation
+from turbomode_assets.features.vocabulary.rolling import trailing_std
+from turbomode_assets.features.vocabulary.sharing import shared
+from turbomode_assets.features.vocabulary.smoothing import (
     exponential_mean,
     wilder_directional_index,
     wilder_mean,

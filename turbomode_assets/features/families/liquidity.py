@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor
 
-from turbomode_assets.features.elementwise import growth, lagged, log, positive_part
-from turbomode_assets.features.merging import trailing_mean
 from turbomode_assets.features.registry import feature
+from turbomode_assets.features.vocabulary.elementwise import growth, lagged, log, positive_part
+from turbomode_assets.features.vocabulary.merging import trailing_mean
 
 FAMILY = "liquidity"
 

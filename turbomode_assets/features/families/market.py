@@ -6,16 +6,16 @@ from turbomode_assets.features.conventions import (
     BENCHMARK_PAIRS,
     SECTOR_MEMBERS,
 )
-from turbomode_assets.features.cross_section import percentile_rank, sector_mean
-from turbomode_assets.features.elementwise import growth, lagged, log
-from turbomode_assets.features.merging import trailing_max
 from turbomode_assets.features.registry import feature
-from turbomode_assets.features.rolling import (
+from turbomode_assets.features.vocabulary.cross_section import percentile_rank, sector_mean
+from turbomode_assets.features.vocabulary.elementwise import growth, lagged, log
+from turbomode_assets.features.vocabulary.merging import trailing_max
+from turbomode_assets.features.vocabulary.rolling import (
     trailing_paired_slope,
     trailing_return,
     trailing_skewness,
 )
-from turbomode_assets.features.sharing import shared
+from turbomode_assets.features.vocabulary.sharing import shared
 
 FAMILY = "market"
 

@@ -5,10 +5,10 @@ import math
 from torch import Tensor
 
 from turbomode_assets.features.conventions import SESSIONS_PER_YEAR
-from turbomode_assets.features.elementwise import lagged, log
-from turbomode_assets.features.merging import trailing_codeviation, trailing_mean
 from turbomode_assets.features.registry import feature
-from turbomode_assets.features.sharing import shared
+from turbomode_assets.features.vocabulary.elementwise import lagged, log
+from turbomode_assets.features.vocabulary.merging import trailing_codeviation, trailing_mean
+from turbomode_assets.features.vocabulary.sharing import shared
 
 FAMILY = "range_volatility"
 

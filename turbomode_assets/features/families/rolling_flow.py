@@ -5,7 +5,8 @@ import math
 from torch import Tensor
 
 from turbomode_assets.features.conventions import EPSILON
-from turbomode_assets.features.elementwise import (
+from turbomode_assets.features.registry import feature
+from turbomode_assets.features.vocabulary.elementwise import (
     change,
     falls,
     growth,
@@ -17,10 +18,9 @@ from turbomode_assets.features.elementwise import (
     rises,
     step,
 )
-from turbomode_assets.features.merging import trailing_mean, trailing_sum
-from turbomode_assets.features.registry import feature
-from turbomode_assets.features.rolling import trailing_correlation, trailing_std
-from turbomode_assets.features.sharing import shared
+from turbomode_assets.features.vocabulary.merging import trailing_mean, trailing_sum
+from turbomode_assets.features.vocabulary.rolling import trailing_correlation, trailing_std
+from turbomode_assets.features.vocabulary.sharing import shared
 
 FAMILY = "rolling_flow"
 WINDOWS = (5, 10, 20, 30, 60)

@@ -3,21 +3,21 @@
 from torch import Tensor
 
 from turbomode_assets.features.conventions import EPSILON
-from turbomode_assets.features.elementwise import difference, lagged
-from turbomode_assets.features.merging import trailing_max, trailing_mean, trailing_min
-from turbomode_assets.features.ordering import (
+from turbomode_assets.features.registry import feature
+from turbomode_assets.features.vocabulary.elementwise import difference, lagged
+from turbomode_assets.features.vocabulary.merging import trailing_max, trailing_mean, trailing_min
+from turbomode_assets.features.vocabulary.ordering import (
     trailing_position_of_max,
     trailing_position_of_min,
     trailing_rank,
 )
-from turbomode_assets.features.registry import feature
-from turbomode_assets.features.rolling import (
+from turbomode_assets.features.vocabulary.rolling import (
     trailing_residual,
     trailing_rsquare,
     trailing_slope,
     trailing_std,
 )
-from turbomode_assets.features.sorting import trailing_quantile
+from turbomode_assets.features.vocabulary.sorting import trailing_quantile
 
 FAMILY = "rolling_price"
 WINDOWS = (5, 10, 20, 30, 60)

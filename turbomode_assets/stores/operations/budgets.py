@@ -9,10 +9,8 @@ import sqlalchemy as sa
 
 from turbomode_assets.config.budgets import BudgetConfig
 from turbomode_assets.contracts.errors import ConfigurationError
-from turbomode_assets.stores.operations import calls as book
-from turbomode_assets.stores.operations.database import OperationsDatabase, serialise
-from turbomode_assets.vendors.budgets import Call, Spent
-from turbomode_assets.vendors.rationing import (
+from turbomode_assets.rationing.protocol import Call, Spent
+from turbomode_assets.rationing.rules import (
     RuleUse,
     Turn,
     check_weight,
@@ -23,6 +21,8 @@ from turbomode_assets.vendors.rationing import (
     to_time,
     use_of_rules,
 )
+from turbomode_assets.stores.operations import calls as book
+from turbomode_assets.stores.operations.database import OperationsDatabase, serialise
 
 PLACE_POLL_SECONDS = 0.25
 """How often a caller looks whether one of the vendor's open calls is over."""

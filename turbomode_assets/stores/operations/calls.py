@@ -10,19 +10,19 @@ import hashlib
 import sqlalchemy as sa
 
 from turbomode_assets.config.budgets import BudgetConfig
-from turbomode_assets.stores.operations.database import insert_into
-from turbomode_assets.stores.operations.schema import (
-    VENDOR_BREAKERS,
-    VENDOR_BUCKETS,
-    VENDOR_CALLS,
-)
-from turbomode_assets.vendors.budgets import Call, Spent
-from turbomode_assets.vendors.rationing import (
+from turbomode_assets.rationing.protocol import Call, Spent
+from turbomode_assets.rationing.rules import (
     BucketPast,
     Granted,
     history_needed,
     span_of,
     to_time,
+)
+from turbomode_assets.stores.operations.database import insert_into
+from turbomode_assets.stores.operations.schema import (
+    VENDOR_BREAKERS,
+    VENDOR_BUCKETS,
+    VENDOR_CALLS,
 )
 
 OPEN_CALL_EXPIRES = dt.timedelta(minutes=10)

@@ -11,12 +11,12 @@ import polars as pl
 import sqlalchemy as sa
 
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.rationing.rules import to_time
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations import queue
 from turbomode_assets.stores.operations.leases import expiry
 from turbomode_assets.stores.operations.queue import KEY, WorkKey
 from turbomode_assets.stores.operations.schema import BACKFILL_QUEUE
-from turbomode_assets.vendors.rationing import to_time
 
 _COLUMNS = BACKFILL_QUEUE.c
 

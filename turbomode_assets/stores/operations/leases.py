@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import sqlalchemy as sa
 
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.rationing.rules import span_of
 from turbomode_assets.stores.operations.database import insert_into
 from turbomode_assets.stores.operations.schema import LEASES
-from turbomode_assets.vendors.rationing import span_of
 
 NAMES_PER_QUERY = 5000
 """SQLite takes 32,766 values in one statement."""

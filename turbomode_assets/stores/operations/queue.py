@@ -16,10 +16,10 @@ import sqlalchemy as sa
 from turbomode_assets.config.completeness import BackfillConfig
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.contracts.tables import UTC_TIME
+from turbomode_assets.rationing.rules import span_of, to_microseconds
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations.database import insert_into
 from turbomode_assets.stores.operations.schema import BACKFILL_QUEUE
-from turbomode_assets.vendors.rationing import span_of, to_microseconds
 
 WorkKey = tuple[str, str, dt.date, dt.date]
 """Symbol, timeframe, first and last session."""

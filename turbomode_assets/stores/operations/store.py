@@ -12,13 +12,13 @@ import polars as pl
 import sqlalchemy as sa
 
 from turbomode_assets.config.completeness import BackfillConfig
+from turbomode_assets.rationing.rules import to_microseconds
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations import checks as check_rows
 from turbomode_assets.stores.operations import claims, leases, queue
 from turbomode_assets.stores.operations.claims import Selection
 from turbomode_assets.stores.operations.database import OperationsDatabase, serialise
 from turbomode_assets.stores.operations.queue import NewWork, WorkKey
-from turbomode_assets.vendors.rationing import to_microseconds
 
 
 def utc_now() -> dt.datetime:

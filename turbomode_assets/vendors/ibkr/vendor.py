@@ -9,8 +9,8 @@ import polars as pl
 from turbomode_assets.config.vendors import IbkrConfig
 from turbomode_assets.contracts.errors import ConfigurationError, InputError
 from turbomode_assets.contracts.timeframes import INTRADAY_MINUTES
+from turbomode_assets.rationing.protocol import Budget, Call, Spent
 from turbomode_assets.sessions import NEW_YORK, session_of
-from turbomode_assets.vendors.budgets import Budget, Call, Spent
 from turbomode_assets.vendors.ibkr.bars import ended, join_bars, read_reply
 from turbomode_assets.vendors.ibkr.contracts import Instrument, wanted_of
 from turbomode_assets.vendors.ibkr.errors import (

@@ -24,7 +24,7 @@ from yfinance.data import SingletonMeta, YfData
 from yfinance.exceptions import YFException, YFRateLimitError
 
 from turbomode_assets.config.vendors import YahooConfig
-from turbomode_assets.vendors.budgets import Budget, Call
+from turbomode_assets.rationing.protocol import Budget, Call
 from turbomode_assets.vendors.yahoo.failures import (
     YahooError,
     denied,

@@ -10,8 +10,8 @@ import polars as pl
 
 from turbomode_assets.config.vendors import YahooConfig
 from turbomode_assets.contracts.errors import InputError, first_few
+from turbomode_assets.rationing.protocol import Budget
 from turbomode_assets.sessions import session_of
-from turbomode_assets.vendors.budgets import Budget
 from turbomode_assets.vendors.protocol import (
     CANDLE_SCHEMA,
     INSTRUMENT_SCHEMA,

@@ -1,0 +1,1 @@
+"""From traced formulas to programs that run over whole panels."""

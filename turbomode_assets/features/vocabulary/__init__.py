@@ -1,0 +1,1 @@
+"""The operations that formulas of features are written in."""

@@ -1,0 +1,1 @@
+"""What training, scanner, drift, outcomes and back-test are given, and which model was in force."""

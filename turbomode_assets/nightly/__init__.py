@@ -1,0 +1,1 @@
+"""The nightly page: what stands on it, and where it is kept."""

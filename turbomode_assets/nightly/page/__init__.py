@@ -1,0 +1,1 @@
+"""How the nightly page looks."""

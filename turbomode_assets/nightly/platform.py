@@ -1,0 +1,214 @@
+"""Data, drift and backtest of a session, as the nightly page tells them."""
+
+import datetime as dt
+import json
+from collections.abc import Iterator
+
+import polars as pl
+
+from turbomode_assets.config.data_quality import DataQualityConfig
+from turbomode_assets.contracts.columns import SESSION, SYMBOL
+from turbomode_assets.nightly.figures import (
+    Backtest,
+    Coverage,
+    CoverageReason,
+    CoverageRow,
+    CoverageSession,
+    Drift,
+    DriftedFeature,
+    DriftLevel,
+    DriftPoint,
+    EquityPoint,
+    Green,
+    NamedFigure,
+    finite,
+)
+from turbomode_assets.reports.ledger_counts import reason_counts
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores import MasterReader, ModelMemory
+
+SHOWN_SESSIONS = 60
+SHOWN_FEATURES = 10
+SHOWN_ROWS = 120
+SHOWN_REASONS = 10
+EQUITY_POINTS = 180
+DAILY = "1d"
+"""Bars, and so all that follows, are made of daily candles."""
+_CALLER = "nightly_page"
+
+
+def read_ledger(master: MasterReader, session: dt.date) -> pl.DataFrame:
+    """Daily cells that something is expected in, of the last sessions up to one."""
+    wanted = (SYMBOL, SESSION, "verdict", "reasons", "delivered_by", "expected_rows")
+    if not master.exists("partition_status"):
+        return pl.DataFrame(schema=master.contract("partition_status").schema).select(wanted)
+    span = _last_sessions(session)
+    rows = master.read("partition_status", caller=_CALLER, span=span, timeframes=[DAILY]).rows
+    return rows.filter(pl.col("expected_rows") > 0).select(wanted)
+
+
+def gather_green(ledger: pl.DataFrame, session: dt.date, quality: DataQualityConfig) -> Green:
+    """Count the session's cells by verdict."""
+    cells = ledger.filter(pl.col(SESSION) == session)
+    counts = {name: cells.filter(verdict=name).height for name in ("GREEN", "AMBER", "RED")}
+    return Green(
+        cells.height,
+        counts["GREEN"],
+        counts["AMBER"],
+        counts["RED"],
+        quality.freshness.green_share,
+        quality.gate.session_green_share,
+    )
+
+
+def gather_coverage(ledger: pl.DataFrame, session: dt.date) -> Coverage:
+    """Spread the ledger as symbol x session."""
+    if ledger.is_empty():
+        span = _last_sessions(session)
+        return Coverage(why_none=f"The ledger has no daily candle of {span}: nothing was audited.")
+    sessions = ledger[SESSION].unique().sort().to_list()
+    by_session = [_counted(rows, day) for day, rows in _each(ledger, SESSION)]
+    worst = (
+        ledger.group_by(SYMBOL)
+        .agg(bad=(pl.col("verdict") != "GREEN").sum())
+        .sort("bad", SYMBOL, descending=[True, False])
+    )
+    shown = worst.head(SHOWN_ROWS).get_column(SYMBOL)
+    letters = ledger.filter(pl.col(SYMBOL).is_in(shown.implode()))
+    reasons = reason_counts(ledger).drop("share").head(SHOWN_REASONS)
+    return Coverage(
+        sessions=tuple(by_session),
+        rows=tuple(_row(str(name), rows, sessions) for name, rows in _each(letters, SYMBOL)),
+        left_out=worst.height - len(shown),
+        reasons=tuple(CoverageReason(**row) for row in reasons.iter_rows(named=True)),
+    )
+
+
+def gather_drift(memory: ModelMemory | None, session: dt.date, alarm_share: float) -> Drift:
+    """Verdict of the session, what is furthest from its reference, and the sessions before."""
+    if memory is None:
+        return Drift(alarm_share, why_none="Nothing was trained, so there is no reference yet.")
+    span = _last_sessions(session)
+    trend = memory.query(
+        "FROM drift_verdicts WHERE session BETWEEN ? AND ? ORDER BY session",
+        [span.first, span.last],
+    )
+    points = tuple(
+        DriftPoint(**row)
+        for row in trend.select(list(DriftPoint.__dataclass_fields__)).iter_rows(named=True)
+    )
+    tonight = trend.filter(pl.col(SESSION) == session)
+    if tonight.is_empty():
+        return Drift(
+            alarm_share,
+            trend=points,
+            why_none="Drift was not measured for this session. To measure it: dagster asset "
+            f"materialize -m turbomode_assets --select drift_metrics --partition {session}",
+        )
+    verdict = tonight.row(0, named=True)
+    del verdict[SESSION]
+    return Drift(
+        alarm_share,
+        **verdict,
+        worst=_worst(memory, session),
+        levels=_levels(memory, session),
+        trend=points,
+    )
+
+
+def gather_backtest(memory: ModelMemory | None, session: dt.date) -> Backtest:
+    """Figures of the last backtest by then, and its equity in at most `EQUITY_POINTS` points."""
+    nothing = Backtest(why_none=f"There is no backtest as of {session} or earlier yet.")
+    if memory is None:
+        return nothing
+    equity = memory.query(
+        "SELECT session, equity, drawdown FROM backtest_equity WHERE session <= ? ORDER BY session",
+        [session],
+    )
+    figures = memory.query(
+        "SELECT session, figures FROM backtest_figures WHERE session <= ?"
+        " ORDER BY session DESC LIMIT 1",
+        [session],
+    )
+    if equity.is_empty():
+        return nothing
+    as_of, told = figures.row(0) if figures.height else (equity.item(-1, SESSION), "{}")
+    return Backtest(as_of, tuple(_named(json.loads(told))), tuple(_thinned(equity)))
+
+
+def _last_sessions(session: dt.date) -> SessionSpan:
+    return SessionSpan(session, session).trailing(SHOWN_SESSIONS - 1)
+
+
+def _each(rows: pl.DataFrame, column: str) -> Iterator[tuple[object, pl.DataFrame]]:
+    groups = rows.sort(column, maintain_order=True).partition_by(
+        column, as_dict=True, maintain_order=True
+    )
+    for (key,), group in groups.items():
+        yield key, group
+
+
+def _counted(rows: pl.DataFrame, session: object) -> CoverageSession:
+    counts = (rows.filter(verdict=name).height for name in ("GREEN", "AMBER", "RED"))
+    assert isinstance(session, dt.date)
+    return CoverageSession(session, *counts)
+
+
+def _row(symbol: str, rows: pl.DataFrame, sessions: list[dt.date]) -> CoverageRow:
+    letters = {day: verdict[0] for day, verdict in rows.select(SESSION, "verdict").iter_rows()}
+    return CoverageRow(symbol, "".join(letters.get(day, ".") for day in sessions))
+
+
+def _worst(memory: ModelMemory, session: dt.date) -> tuple[DriftedFeature, ...]:
+    """What exceeds, not features first, and then what is furthest beyond its largest in training.
+
+    Features are many, and how many exceed is told beside: of the others each is a verdict's reason.
+    """
+    rows = memory.query(
+        "SELECT feature, coalesce(subject, 'feature') AS subject, psi, psi_maximum, kl, ks, verdict"
+        " FROM drift_monitoring WHERE session = ?"
+        " ORDER BY verdict = 'alert' AND coalesce(subject, 'feature') <> 'feature' DESC,"
+        " exceeds DESC NULLS LAST, psi / nullif(psi_maximum, 0) DESC NULLS LAST, psi DESC,"
+        " feature LIMIT ?",
+        [session, SHOWN_FEATURES],
+    )
+    numbers = ("psi", "psi_maximum", "kl", "ks")
+    return tuple(
+        DriftedFeature(**{**row, **{name: finite(row[name]) for name in numbers}})
+        for row in rows.iter_rows(named=True)
+    )
+
+
+def _levels(memory: ModelMemory, session: dt.date) -> tuple[DriftLevel, ...]:
+    """How the probabilities stand of which the champion's reference knows the levels."""
+    rows = memory.query(
+        f"SELECT {', '.join(DriftLevel.__dataclass_fields__)} FROM drift_monitoring"
+        " WHERE session = ? AND moved IS NOT NULL ORDER BY feature",
+        [session],
+    )
+    return tuple(DriftLevel(**row) for row in rows.iter_rows(named=True))
+
+
+def _named(figures: dict[str, object], prefix: str = "") -> Iterator[NamedFigure]:
+    """Figures one by one; those that are figures themselves get their name before theirs."""
+    for name, value in figures.items():
+        if isinstance(value, dict):
+            yield from _named(value, f"{prefix}{name}: ")
+        elif value is None or isinstance(value, float | int | str):
+            yield NamedFigure(f"{prefix}{name}", value)
+        else:
+            yield NamedFigure(f"{prefix}{name}", json.dumps(value))
+
+
+def _thinned(equity: pl.DataFrame) -> Iterator[EquityPoint]:
+    """The last equity of each of at most `EQUITY_POINTS` stretches, and its deepest drawdown."""
+    length = -(-equity.height // EQUITY_POINTS)
+    # Counted from the end, so that the last point is the last session whatever the length.
+    stretch = (equity.height - 1 - pl.int_range(pl.len())) // length
+    points = (
+        equity.group_by(stretch.alias("stretch"), maintain_order=True)
+        .agg(pl.col(SESSION).last(), pl.col("equity").last(), pl.col("drawdown").max())
+        .drop("stretch")
+    )
+    for session, value, drawdown in points.iter_rows():
+        yield EquityPoint(session, value, drawdown)

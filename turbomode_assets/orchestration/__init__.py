@@ -1,0 +1,1 @@
+"""Everything Dagster: partitions, assets, automation, resources, definitions."""

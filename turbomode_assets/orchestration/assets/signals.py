@@ -1,0 +1,234 @@
+"""Signals: what the champion says about every symbol, with all that is needed to explain it."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from turbomode_assets.config.data_quality import DataQualityConfig
+from turbomode_assets.config.learning import LONGEST_TRAINING
+from turbomode_assets.config.training import (
+    LONGEST_LIQUIDITY_WINDOW,
+    LONGEST_SEQUENCE,
+    LONGEST_VOLATILITY_WINDOW,
+)
+from turbomode_assets.contracts.tables import PREDICTIONS
+from turbomode_assets.curation import with_sectors
+from turbomode_assets.modelling.champion_periods import (
+    Market,
+    Reign,
+    Said,
+    Shadows,
+    open_reign,
+    predict,
+)
+from turbomode_assets.modelling.corporate_actions import CorporateActions, read_corporate_actions
+from turbomode_assets.modelling.feature_sets import stored_feature_sets
+from turbomode_assets.modelling.gate import TIMEFRAMES, GateConfiguration, Passage, pass_gate
+from turbomode_assets.orchestration.assets.metadata import (
+    OWNERS,
+    definition_metadata,
+    table_metadata,
+)
+from turbomode_assets.orchestration.boundary import explained
+from turbomode_assets.orchestration.partitions import SESSIONS, session_span, trailing_sessions
+from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.orchestration.resources.stores import (
+    ArtifactsResource,
+    LakeResource,
+    MasterReaderResource,
+    MemoryResource,
+)
+from turbomode_assets.reports import preview_markdown, signal_table
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.signals import Release, rank_signals, release_signals
+from turbomode_assets.signals.scanner import REASONS, left_out_counts
+from turbomode_assets.stores import Lake, MasterReader, ModelMemory, Pinned
+from turbomode_assets.stores.model_registry import challengers_over, champions_over
+from turbomode_assets.stores.reader import versions_of
+from turbomode_assets.stores.signal_book import record_signals
+
+LONGEST_BAR_WINDOW = max(LONGEST_LIQUIDITY_WINDOW, LONGEST_VOLATILITY_WINDOW)
+"""Sessions before a decision whose bars say how liquid it is, and where its barriers lie."""
+_CALLER = "signals"
+
+
+@dg.asset(
+    group_name="signals",
+    partitions_def=SESSIONS,
+    backfill_policy=dg.BackfillPolicy.single_run(),
+    code_version="2",
+    kinds={"polars", "deltalake", "duckdb"},
+    owners=OWNERS,
+    metadata=definition_metadata(PREDICTIONS),
+    ins={
+        "features": dg.AssetIn(partition_mapping=trailing_sessions(LONGEST_SEQUENCE)),
+        "bars": dg.AssetIn(partition_mapping=trailing_sessions(LONGEST_BAR_WINDOW)),
+    },
+    deps=[
+        dg.AssetDep("ensemble", partition_mapping=trailing_sessions(LONGEST_TRAINING)),
+        dg.AssetDep("audit", partition_mapping=trailing_sessions(LONGEST_SEQUENCE)),
+        "symbol_metadata",
+        "sector_mappings",
+        "splits",
+        "dividends",
+    ],
+)
+@explained
+def signals(
+    context: dg.AssetExecutionContext,
+    config: GateConfiguration,
+    features: Pinned,
+    bars: Pinned,
+    settings: SettingsResource,
+    master: MasterReaderResource,
+    memory: MemoryResource,
+    artifacts: ArtifactsResource,
+    lake_store: LakeResource,
+) -> dg.MaterializeResult[None]:
+    """BUY, HOLD or SELL for every tradeable symbol; asking for signals never trains."""
+    span, store, files = session_span(context), master.open(), artifacts.open()
+    book, lake, quality = memory.open(), lake_store.open(), settings.data_quality()
+    tables = _read_tables(store, quality, features, bars, span)
+    sets = stored_feature_sets(lake, span.trailing(LONGEST_SEQUENCE), caller=_CALLER)
+    reigns = [open_reign(*each, files) for each in champions_over(book, span)]
+    shadows = Shadows(challengers_over(book, span), files)
+    passage = _pass(store, book, quality, span, reigns, shadows, config)
+    market = tables.market(sets, passage)
+    said = [predict(reign, market) for reign in reigns]
+    champions = pl.concat(each.rows for each in said)
+    release = rank_signals(release_signals(champions, shadows.predict(market)))
+    version = _store(lake, release, span)
+    record_signals(book, release.sent, market.bars, tables.sectors_in(span), said=release.said)
+    metadata = table_metadata(release.sent, span, reads=tables.reads, store_version=version)
+    metadata |= _told(release, said, span) | passage.metadata | shadows.metadata
+    return dg.MaterializeResult(metadata=metadata)
+
+
+@dataclass(frozen=True)
+class _Tables:
+    """What a run reads besides models and the feature sets' names."""
+
+    features: Pinned
+    bars: Pinned
+    actions: CorporateActions
+    universe: Pinned
+    mappings: Pinned
+    ledger: Pinned
+
+    @property
+    def reads(self) -> tuple[Pinned, ...]:
+        """Every table, as the signals record it."""
+        own = (self.features, self.bars, self.universe, self.mappings, self.ledger)
+        return (*own, *self.actions.reads)
+
+    @property
+    def quoted(self) -> pl.DataFrame:
+        """Bars of the symbols that signals may go out for."""
+        symbols = self.universe.rows.filter(role="tradeable").get_column("symbol")
+        return self.bars.rows.filter(pl.col("symbol").is_in(symbols.implode()))
+
+    def market(self, sets: pl.DataFrame, passage: Passage) -> Market:
+        """What models predict from."""
+        return Market(
+            features=self.features.rows,
+            sets=sets,
+            universe=self.universe.rows,
+            bars=self.quoted,
+            adjusted=self.actions.adjust(self.quoted),
+            ledger=self.ledger.rows,
+            store_versions=versions_of(self.reads),
+            gate_override=passage.override,
+        )
+
+    def sectors_in(self, span: SessionSpan) -> pl.DataFrame:
+        """Sector of each symbol in each session of a span."""
+        bars = self.quoted.filter(pl.col("session").is_between(span.first, span.last))
+        return with_sectors(bars, self.mappings.rows).select("symbol", "session", "sector")
+
+
+def _read_tables(
+    store: MasterReader,
+    quality: DataQualityConfig,
+    features: Pinned,
+    bars: Pinned,
+    span: SessionSpan,
+) -> _Tables:
+    universe, mappings = (
+        store.read(name, caller=_CALLER) for name in ("symbol_metadata", "sector_mappings")
+    )
+    return _Tables(
+        features=features,
+        bars=bars,
+        actions=read_corporate_actions(store, quality.curation, caller=_CALLER),
+        universe=universe,
+        mappings=mappings,
+        ledger=store.read("partition_status", caller=_CALLER, span=span, timeframes=TIMEFRAMES),
+    )
+
+
+def _pass(
+    store: MasterReader,
+    book: ModelMemory,
+    quality: DataQualityConfig,
+    span: SessionSpan,
+    reigns: list[Reign],
+    shadows: Shadows,
+    config: GateConfiguration,
+) -> Passage:
+    """Pass the GREEN gate with all that the champions' predictions of a span rest on.
+
+    A challenger that looks back further than they do is left out where it does not pass with that.
+    """
+
+    def passed(first: dt.date, configuration: GateConfiguration) -> Passage:
+        return pass_gate(
+            store,
+            book,
+            quality,
+            SessionSpan(first, span.last),
+            threshold=quality.gate.signals_green_share,
+            needed_by=f"signals of {span}",
+            configuration=configuration,
+        )
+
+    first = min(reign.sessions_read.first for reign in reigns)
+    passage = passed(first, config)
+    # A reason that the champions did not need must not mark, or waive anything for, their signals.
+    given = config if passage.override else GateConfiguration()
+
+    def challenge(reign: Reign) -> Passage | None:
+        begun = reign.sessions_read.first
+        return passed(begun, given) if begun < first else None
+
+    shadows.require(challenge)
+    return passage
+
+
+def _store(lake: Lake, release: Release, span: SessionSpan) -> int:
+    """Write what went out, and what was said in shadow; return the version of what went out.
+
+    The lake comes before memory: whatever is active there has its row of predictions.
+    """
+    columns = PREDICTIONS.column_names
+    written = lake.replace("predictions", release.sent.select(columns), span=span, caller=_CALLER)
+    if release.shadow.height or lake.exists("shadow_predictions"):
+        shadow = release.shadow.select(columns)
+        lake.replace("shadow_predictions", shadow, span=span, caller=_CALLER)
+    return written.version
+
+
+def _told(release: Release, said: list[Said], span: SessionSpan) -> dict[str, Any]:
+    """Signals of the last session, and who was left out of any of them, for the run's metadata."""
+    last = release.sent.filter(pl.col("session") == span.last)
+    left_out = pl.concat(each.scan.left_out for each in said)
+    counts = left_out_counts(left_out).with_columns(
+        meaning=pl.col("reason").replace_strict(REASONS, return_dtype=pl.String)
+    )
+    return {
+        "signals": dg.MetadataValue.md(signal_table(last)),
+        "left_out_rows": left_out.height,
+        "left_out": dg.MetadataValue.md(preview_markdown(counts, rows=counts.height)),
+    }

@@ -1,0 +1,1 @@
+"""What assets are handed: settings, stores, vendors, and the event log of the instance."""

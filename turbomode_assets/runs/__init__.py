@@ -1,0 +1,1 @@
+"""What ran, is due, owed, failed, repaired, let go."""
