@@ -10,10 +10,10 @@ from rich.console import Console
 
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.contracts.errors import InputError, first_few
 from turbomode_assets.ensemble.contributions import feature_contributions, top_contributions
 from turbomode_assets.features import describe_features
-from turbomode_assets.modelling.feature_sets import present_feature_set
+from turbomode_assets.modelling.feature_sets import model_feature_set, present_feature_set
 from turbomode_assets.modelling.signal_sources import SignalSources
 from turbomode_assets.models import Probabilities
 from turbomode_assets.orchestration.resources.settings import SettingsResource
@@ -217,8 +217,12 @@ def _warnings(sources: SignalSources, decided: str) -> list[str]:
         found.append("The outcome was labelled by another triple_barrier rule than the model's.")
     if digest_of(config) != row["config_digest"]:
         found.append("The model's files hold another configuration than the signal records.")
-    if present_feature_set(config) != row["feature_digest"]:
+    present = present_feature_set(config)
+    read = model_feature_set(sources.model.stored_features)
+    changed = [name for name, digest in read.columns.items() if present.columns.get(name) != digest]
+    if changed:
         found.append(
-            "The formulas are this program's; the signal was made with another feature set."
+            f"The model reads {len(changed)} columns by formulas that this program no longer has: "
+            f"{first_few(changed)}. What is written of these here is the present formula, if any."
         )
     return found

@@ -2,7 +2,7 @@
 
 import click
 
-from turbomode_assets.features import describe_features, feature_names, feature_set_digest
+from turbomode_assets.features import describe_features, feature_names, present_set
 
 
 @click.group()
@@ -13,7 +13,7 @@ def features() -> None:
 @features.command("list")
 def features_list() -> None:
     """Print every feature: name, family, window, inputs, formula, source."""
-    click.echo(f"{len(feature_names())} features, set {feature_set_digest()[:12]}")
+    click.echo(f"{len(feature_names())} features, set {present_set().digest[:12]}")
     for row in describe_features().iter_rows(named=True):
         click.echo(
             f"{row['name']:<18}{row['family']:<18}{row['window']:>4} bars  "

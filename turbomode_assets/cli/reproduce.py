@@ -20,6 +20,7 @@ from turbomode_assets.ensemble.artefact import environment, file_digests
 from turbomode_assets.ensemble.training_set import with_history, with_regimes
 from turbomode_assets.features import feature_names
 from turbomode_assets.labels import market_regimes
+from turbomode_assets.modelling.feature_sets import model_feature_set
 from turbomode_assets.modelling.training_inputs import read_market, read_training_set
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
@@ -49,7 +50,8 @@ def reproduce(settings: SettingsResource, version: str, console: Console) -> Non
     folder = Artifacts(settings.artifacts_root).model_folder(version)
     for name, was, now in _changed(record, digest_of(settings.data_quality())):
         console.print(f"{name} was {was} then and is {now} now", style="yellow")
-    training_set = _training_set(settings, record, folder / INPUTS)
+    stored = load_ensemble(folder / ENSEMBLE)
+    training_set = _training_set(settings, record, stored, folder / INPUTS)
     if training_set.digest != record.data_digest:
         raise StoreError(
             "the rows learned from differ from those of the record",
@@ -58,7 +60,6 @@ def reproduce(settings: SettingsResource, version: str, console: Console) -> Non
             "restore the model's folder `inputs` from a backup",
         )
     console.print(f"{len(training_set.labels):,} rows learned from: equal")
-    stored = load_ensemble(folder / ENSEMBLE)
     again = train_ensemble(training_set, record.configuration, report=console.print)
     _compare(stored, again, training_set)
     console.print(f"{version} was reproduced: models, stack and forecasts are equal", style="bold")
@@ -99,7 +100,9 @@ def _changed(record: TrainingRecord, data_quality: str) -> list[tuple[str, str, 
     ]
 
 
-def _training_set(settings: SettingsResource, record: TrainingRecord, inputs: Path) -> TrainingSet:
+def _training_set(
+    settings: SettingsResource, record: TrainingRecord, stored: Ensemble, inputs: Path
+) -> TrainingSet:
     lake = Lake(settings.lake_root, settings.tenant_name, lake_tables(feature_names()))
     rules = record.configuration
     market = read_market(
@@ -115,6 +118,8 @@ def _training_set(settings: SettingsResource, record: TrainingRecord, inputs: Pa
         record.as_of,
         rules,
         record.store_versions,
+        columns=model_feature_set(stored.stored_features),
+        families=stored.families,
         sectors=market.sectors,
         tradeable=market.tradeable,
     )

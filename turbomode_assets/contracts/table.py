@@ -1,7 +1,7 @@
 """The form of a table contract and the check of a frame against it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import polars as pl
@@ -58,6 +58,8 @@ class TableContract:
     scope_columns: tuple[str, ...] = field(default=())
     """Columns that narrow a replacement besides the span (raw data: timeframe and symbol)."""
     layout: FileLayout = FileLayout()
+    further: Column | None = None
+    """Form of the columns that a table may hold beside `columns`; None where there are none."""
 
     @property
     def schema(self) -> dict[str, pl.DataType]:
@@ -68,6 +70,14 @@ class TableContract:
     def column_names(self) -> list[str]:
         """Column names, in order."""
         return [column.name for column in self.columns]
+
+    def with_further(self, names: Iterable[str]) -> "TableContract":
+        """Take the columns of these names in, those that it does not know in its `further` form."""
+        unknown = [name for name in names if name not in self.schema]
+        if self.further is None or not unknown:
+            return self
+        more = tuple(replace(self.further, name=name) for name in unknown)
+        return replace(self, columns=(*self.columns, *more))
 
     def empty(self) -> pl.DataFrame:
         """A frame of this table without rows."""

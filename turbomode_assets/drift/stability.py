@@ -90,6 +90,18 @@ def population_stability(
     return _drift_frame(reference, [as_of], counts, config)
 
 
+def reference_window(
+    reference: DriftReference, span: SessionSpan, config: DriftConfig
+) -> SessionSpan:
+    """Sessions whose rows `drift_by_session` reads for a span."""
+    return span.trailing(_window_sessions(reference, config) - 1)
+
+
+def _window_sessions(reference: DriftReference, config: DriftConfig) -> int:
+    maxima = reference.maxima
+    return config.window_sessions if maxima is None else maxima.window_sessions
+
+
 def drift_by_session(
     reference: DriftReference,
     features: pl.DataFrame,
@@ -112,9 +124,8 @@ def drift_by_session(
             of its sessions, or features are missing.
     """
     require_columns(features, [SESSION, *reference.columns], where=_WHERE)
-    maxima = reference.maxima
-    window_sessions = config.window_sessions if maxima is None else maxima.window_sessions
-    sessions = span.trailing(window_sessions - 1).sessions
+    window_sessions = _window_sessions(reference, config)
+    sessions = reference_window(reference, span, config).sessions
     features = features.filter(pl.col(SESSION).is_between(sessions[0], sessions[-1]))
     found = set(features[SESSION].unique()) | set(empty)
     if absent := [session for session in sessions if session not in found]:

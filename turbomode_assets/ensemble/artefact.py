@@ -47,6 +47,21 @@ _LIBRARIES = (
 
 
 @dataclass(frozen=True)
+class StoredFeatures:
+    """What is stored of the columns that a model reads, in order.
+
+    `formulas` is their plain data. Models of before they were stored have none: their set is named
+    by `feature_digest`.
+    """
+
+    model_version: str
+    columns: tuple[str, ...]
+    formulas: Mapping[str, Any] | None
+    feature_digest: str
+    benchmark: str | None
+
+
+@dataclass(frozen=True)
 class Ensemble:
     """Eight fitted base models, what stacks and calibrates them, and all that prediction needs.
 
@@ -54,7 +69,7 @@ class Ensemble:
     as JSON; `metrics` is what `train_ensemble` measured; `out_of_sample` holds the probabilities
     behind the ensemble's metrics: the rows of the training set, p_sell, p_hold, p_buy.
     `provenance` says what it was made from and with: feature set, configuration digest, versions
-    of stores, code and libraries.
+    of stores, code and libraries. `formulas` is the plain data of its columns' formulas.
     """
 
     models: Mapping[str, BaseModel]
@@ -67,6 +82,19 @@ class Ensemble:
     metrics: Mapping[str, Any]
     out_of_sample: pl.DataFrame
     provenance: Mapping[str, Any]
+    formulas: Mapping[str, Any] | None = None
+
+    @property
+    def stored_features(self) -> StoredFeatures:
+        """The columns that it reads."""
+        return _stored_features(
+            {
+                "columns": self.columns,
+                "formulas": self.formulas,
+                "provenance": self.provenance,
+                "config": self.configuration,
+            }
+        )
 
     @property
     def config(self) -> TrainingConfig:
@@ -135,6 +163,8 @@ class Ensemble:
             "provenance": dict(self.provenance),
             "files": file_digests(directory),
         }
+        if self.formulas is not None:
+            manifest["formulas"] = dict(self.formulas)
         _write_json(directory / MANIFEST_FILE, manifest | {"sha256": _digest_of_json(manifest)})
 
 
@@ -166,6 +196,27 @@ def load_ensemble(directory: Path) -> Ensemble:
         metrics=manifest["metrics"],
         out_of_sample=pl.read_parquet(directory / OUT_OF_SAMPLE_FILE),
         provenance=manifest["provenance"],
+        formulas=manifest.get("formulas"),
+    )
+
+
+def stored_features(directory: Path) -> StoredFeatures:
+    """Read what an ensemble's manifest says of its columns, and nothing else of it.
+
+    Raises:
+        StoreError: the manifest is missing or altered.
+    """
+    return _stored_features(_stated_manifest(directory))
+
+
+def _stored_features(manifest: Mapping[str, Any]) -> StoredFeatures:
+    made = manifest["provenance"]
+    return StoredFeatures(
+        model_version=made["model_version"],
+        columns=tuple(manifest["columns"]),
+        formulas=manifest.get("formulas"),
+        feature_digest=made["feature_digest"],
+        benchmark=manifest["config"]["feature_engineering"].get("benchmark"),
     )
 
 
@@ -235,16 +286,23 @@ def _made(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in manifest.items() if name != "provenance"}
 
 
-def _verified_manifest(directory: Path) -> dict[str, Any]:
+def _stated_manifest(directory: Path) -> dict[str, Any]:
+    """Read a manifest that is as it was written."""
     try:
         text = (directory / MANIFEST_FILE).read_text(encoding="utf-8")
         manifest: dict[str, Any] = json.loads(text)
         stated = manifest.pop("sha256")
-        files: dict[str, str] = manifest["files"]
+        _ = manifest["files"]
     except (OSError, ValueError, KeyError, AttributeError) as error:
         raise _corrupt(directory, f"{MANIFEST_FILE} ({error})") from error
     if stated != _digest_of_json(manifest):
         raise _corrupt(directory, MANIFEST_FILE)
+    return manifest
+
+
+def _verified_manifest(directory: Path) -> dict[str, Any]:
+    manifest = _stated_manifest(directory)
+    files: dict[str, str] = manifest["files"]
     found = file_digests(directory)
     wrong = sorted(
         name for name in files.keys() | found.keys() if files.get(name) != found.get(name)

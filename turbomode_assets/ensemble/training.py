@@ -59,6 +59,7 @@ def assemble_ensemble(
     config: TrainingConfig,
     *,
     provenance: Mapping[str, Any],
+    formulas: Mapping[str, Any] | None = None,
 ) -> Ensemble:
     """Put the fitted parts together, with their scores on the evaluated folds.
 
@@ -82,6 +83,7 @@ def assemble_ensemble(
         out_of_sample=training_set.rows[evaluated].hstack(out_of_sample),
         provenance={"environment": environment(config.feature_engineering.device)}
         | dict(provenance),
+        formulas=formulas,
     )
 
 

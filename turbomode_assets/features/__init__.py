@@ -11,12 +11,13 @@ from turbomode_assets.features.engine import compute_features
 from turbomode_assets.features.health import feature_health, unhealthy_features
 from turbomode_assets.features.registry import (
     describe_features,
-    feature_set_digest,
     registered_features,
 )
+from turbomode_assets.features.sets import FeatureSet, present_set
 
 __all__ = [
     "LONGEST_WINDOW",
+    "FeatureSet",
     "compute_features",
     "describe_features",
     "device_name",
@@ -24,7 +25,7 @@ __all__ = [
     "feature_families",
     "feature_health",
     "feature_names",
-    "feature_set_digest",
+    "present_set",
     "registered_features",
     "unhealthy_features",
 ]

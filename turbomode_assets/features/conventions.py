@@ -16,19 +16,3 @@ SECTOR_MEMBERS = 3
 
 BENCHMARK_PAIRS = 55
 """Fewest of the 60 return pairs for a beta on the benchmark."""
-
-CONVENTIONS: dict[str, float | str] = {
-    "revision": "2",
-    "epsilon": EPSILON,
-    "tie": TIE,
-    "constant_below": CONSTANT_BELOW,
-    "sessions_per_year": SESSIONS_PER_YEAR,
-    "sector_members": SECTOR_MEMBERS,
-    "benchmark_pairs": BENCHMARK_PAIRS,
-    "windows": "complete",
-    "ddof": 1,
-    "arithmetic": "float64",
-    "values": "float32",
-}
-"""What the digest of the feature set covers besides names and formulas. An operation that comes
-to mean something else raises the revision."""

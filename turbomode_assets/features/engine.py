@@ -21,6 +21,7 @@ from turbomode_assets.features.devices import (
     cut,
     run_chunks,
 )
+from turbomode_assets.features.formulas import ColumnFormula, evaluate_all
 from turbomode_assets.features.panel import (
     Panel,
     build_panel,
@@ -28,7 +29,7 @@ from turbomode_assets.features.panel import (
     fill_first_sector,
     keep_look_back,
 )
-from turbomode_assets.features.registry import Feature, select_features
+from turbomode_assets.features.registry import select_features
 from turbomode_assets.features.vocabulary.sharing import shared_results
 
 Outputs = npt.NDArray[np.float32]
@@ -69,25 +70,42 @@ def compute_features(
     Raises:
         InputError: the bars are no sorted daily panel, a name is unknown, or there is no CUDA.
     """
-    features = select_features(names)
+    return compute_formulas(
+        bars, select_features(names), benchmark=benchmark, device=device, since=since
+    )
+
+
+def compute_formulas(
+    bars: pl.DataFrame,
+    formulas: Sequence[ColumnFormula],
+    *,
+    benchmark: str | None = None,
+    device: Device = "auto",
+    since: dt.date | None = None,
+) -> pl.DataFrame:
+    """Compute the columns of some formulas, of this program or another; see `compute_features`.
+
+    Raises:
+        InputError: the bars are no sorted daily panel, or there is no CUDA.
+    """
     place = choose_device(device)
     check_bars(bars, benchmark)
     bars = fill_first_sector(bars)
     if since is not None:
-        bars = keep_look_back(bars, since, max(each.bars for each in features))
+        bars = keep_look_back(bars, since, max(each.bars for each in formulas))
     keys = bars.select(SYMBOL, SESSION)
     if since is not None:
         keys = keys.filter(pl.col(SESSION) >= since)
-    columns = np.empty((len(features), keys.height), dtype=np.float32)
+    columns = np.empty((len(formulas), keys.height), dtype=np.float32)
     if keys.height:
-        compute_columns(build_panel(bars, benchmark, since), features, place, columns)
+        compute_columns(build_panel(bars, benchmark, since), formulas, place, columns)
     # Arrow takes the columns as they are; polars would copy them.
-    table = pa.table({each.name: pa.array(columns[i]) for i, each in enumerate(features)})
+    table = pa.table({each.name: pa.array(columns[i]) for i, each in enumerate(formulas)})
     return pl.concat([keys, pl.DataFrame(pl.from_arrow(table))], how="horizontal")
 
 
 def compute_columns(
-    panel: Panel, features: Sequence[Feature], place: torch.device, columns: Outputs
+    panel: Panel, features: Sequence[ColumnFormula], place: torch.device, columns: Outputs
 ) -> None:
     """Evaluate features over the panel into `columns`, [features, rows from `panel.first` on]."""
     numbered = list(enumerate(features))
@@ -102,7 +120,10 @@ def compute_columns(
 
 
 def _run_by_symbol(
-    panel: Panel, chosen: tuple[tuple[int, Feature], ...], place: torch.device, columns: Outputs
+    panel: Panel,
+    chosen: tuple[tuple[int, ColumnFormula], ...],
+    place: torch.device,
+    columns: Outputs,
 ) -> None:
     program = program_of(chosen)
     symbols, sessions = panel.shape
@@ -120,7 +141,7 @@ def _run_by_symbol(
 
 
 def _compute_by_symbol(
-    panel: Panel, chosen: Sequence[tuple[int, Feature]], place: torch.device, columns: Outputs
+    panel: Panel, chosen: Sequence[tuple[int, ColumnFormula]], place: torch.device, columns: Outputs
 ) -> None:
     symbols, sessions = panel.shape
     begin = max(0, panel.first - max(each.bars for _, each in chosen) + 1)
@@ -139,7 +160,7 @@ def _compute_by_symbol(
 
 
 def _compute_across(
-    panel: Panel, chosen: Sequence[tuple[int, Feature]], place: torch.device, columns: Outputs
+    panel: Panel, chosen: Sequence[tuple[int, ColumnFormula]], place: torch.device, columns: Outputs
 ) -> None:
     symbols, sessions = panel.shape
     reach = max(each.bars for _, each in chosen) - 1
@@ -170,16 +191,17 @@ def _compute_across(
 
 
 def _evaluated(
-    chosen: Sequence[tuple[int, Feature]], inputs: dict[str, Tensor], before: int
-) -> Iterator[tuple[int, Feature, npt.NDArray[np.floating]]]:
+    chosen: Sequence[tuple[int, ColumnFormula]], inputs: dict[str, Tensor], before: int
+) -> Iterator[tuple[int, ColumnFormula, npt.NDArray[np.floating]]]:
     """Values of each feature from session `before` on; from CUDA they come in a single copy."""
+    computed = evaluate_all([each for _, each in chosen], inputs)
     if inputs[CLOSE].is_cpu:
-        for i, each in chosen:
-            yield i, each, each.evaluate(inputs)[:, before:].contiguous().numpy()
+        for (i, _), (each, values) in zip(chosen, computed, strict=True):
+            yield i, each, values[:, before:].contiguous().numpy()
         return
-    single = [each.evaluate(inputs)[:, before:].to(torch.float32) for _, each in chosen]
-    for (i, each), values in zip(chosen, torch.stack(single).cpu().numpy(), strict=True):
-        yield i, each, values
+    single = [values[:, before:].to(torch.float32) for _, values in computed]
+    for (i, each), stacked in zip(chosen, torch.stack(single).cpu().numpy(), strict=True):
+        yield i, each, stacked
 
 
 def panel_inputs(

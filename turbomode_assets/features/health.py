@@ -1,6 +1,7 @@
 """How each feature looked across the symbols of each session."""
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import polars as pl
@@ -12,8 +13,16 @@ QUANTILES = {"q05": 0.05, "q25": 0.25, "q50": 0.5, "q75": 0.75, "q95": 0.95}
 MOSTLY_MISSING = 0.5
 
 
-def feature_health(matrix: pl.DataFrame, feature_digest: str) -> pl.DataFrame:
+def feature_health(
+    matrix: pl.DataFrame,
+    feature_digest: str,
+    column_digests: Mapping[str, str],
+    bars_digests: Mapping[dt.date, str],
+) -> pl.DataFrame:
     """Describe every feature column of `matrix` (symbol, session, features) session by session.
+
+    The digests say what the columns hold: of the whole set, of each column's formula, and of the
+    bars of each session.
 
     Follows the FEATURE_HEALTH contract: the share of symbols without a value, and of those with
     one mean, standard deviation (ddof 1) and quantiles (linear interpolation). A statistic that
@@ -26,9 +35,14 @@ def feature_health(matrix: pl.DataFrame, feature_digest: str) -> pl.DataFrame:
     ]
     if not described:
         return FEATURE_HEALTH.empty()
+    strings = pl.String()
     return (
         pl.concat(described)
-        .with_columns(feature_digest=pl.lit(feature_digest))
+        .with_columns(
+            feature_digest=pl.lit(feature_digest),
+            column_digest=pl.col("feature").replace_strict(column_digests, return_dtype=strings),
+            bars_digest=pl.col("session").replace_strict(bars_digests, return_dtype=strings),
+        )
         .select(FEATURE_HEALTH.column_names)
     )
 

@@ -1,23 +1,17 @@
 """The registry: a feature is declared once, by decorating its formula. No formula lives here."""
 
-import ast
-import hashlib
 import inspect
-import json
-import sys
-import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import polars as pl
 from torch import Tensor
 
 from turbomode_assets.contracts.errors import InputError, first_few
-from turbomode_assets.features.conventions import CONVENTIONS
+from turbomode_assets.features.formulas import ColumnFormula, Scope, noted, versions_used
 
-Scope = Literal["symbol", "cross_section"]
 Body = TypeVar("Body", bound=Callable[..., Tensor])
 
 FAMILIES = (
@@ -49,25 +43,16 @@ close, `sector` a code (-1 for none), `tradeable` tells who belongs to cross-sec
 HEADINGS = ("Formula", "Source", "Missing")
 
 
-@dataclass(frozen=True)
-class Feature:
-    """One column of the matrix: a formula at one window."""
+@dataclass(frozen=True, eq=False)
+class Feature(ColumnFormula):
+    """A declared column: its formula at one window, and what a person is told of it."""
 
-    name: str
     family: str
-    bars: int
-    """How many bars, the session's own included, the value depends on."""
-    inputs: tuple[str, ...]
-    scope: Scope
     body: Callable[..., Tensor]
     parameters: tuple[tuple[str, int], ...]
     formula: str
     source: str
     missing: str
-
-    def evaluate(self, inputs: dict[str, Tensor]) -> Tensor:
-        """Return the feature, [symbols, sessions], from the tensors named by `INPUTS`."""
-        return self.body(*(inputs[name] for name in self.inputs), **dict(self.parameters))
 
 
 _DECLARED: dict[str, Feature] = {}
@@ -103,14 +88,18 @@ def feature(
                     where=f"{where} and {_DECLARED[name].body.__module__}",
                     fix="give one of them another name",
                 )
+            parameters = {"window": window} if takes_window else {}
+            steps = noted(body, inputs, parameters)
             _DECLARED[name] = Feature(
                 name=name,
-                family=family,
                 bars=window + reads_previous,
                 inputs=tuple(inputs),
                 scope=scope,
+                steps=steps,
+                versions=versions_used(steps),
+                family=family,
                 body=body,
-                parameters=(("window", window),) if takes_window else (),
+                parameters=tuple(parameters.items()),
                 formula=headings["Formula"],
                 source=headings["Source"],
                 missing=headings["Missing"],
@@ -146,26 +135,6 @@ def select_features(names: Sequence[str] | None) -> tuple[Feature, ...]:
             else "use names of feature_names(), or None for all",
         )
     return tuple(each for each in known if each.name in wanted)
-
-
-def feature_set_digest() -> str:
-    """Return the SHA-256 over names, formulas' source (their modules' helpers too) and conventions.
-
-    Docstrings, comments and layout do not count: the same arithmetic has the same digest.
-    """
-    bodies = {body: _source_of(body) for body in {each.body for each in registered_features()}}
-    content = {
-        "features": [
-            (each.name, each.bars, each.inputs, each.scope, each.parameters, bodies[each.body])
-            for each in registered_features()
-        ],
-        "helpers": {
-            module: _helpers_of(module)
-            for module in sorted({each.body.__module__ for each in registered_features()})
-        },
-        "conventions": CONVENTIONS,
-    }
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def describe_features() -> pl.DataFrame:
@@ -231,31 +200,3 @@ def _check_signature(
             fix=f"name the same inputs in the same order, of {', '.join(INPUTS)}",
         )
     return takes_window
-
-
-def _helpers_of(module: str) -> list[str]:
-    """Source of what a module defines beside its formulas, without docstrings and comments."""
-    tree = ast.parse(inspect.getsource(sys.modules[module]))
-    helpers = []
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef) and not _is_formula(node):
-            if ast.get_docstring(node):
-                node.body = node.body[1:]
-            helpers.append(ast.unparse(node))
-        elif isinstance(node, ast.Assign | ast.AnnAssign):
-            helpers.append(ast.unparse(node))
-    return helpers
-
-
-def _is_formula(function: ast.FunctionDef) -> bool:
-    calls = (each.func for each in function.decorator_list if isinstance(each, ast.Call))
-    return any(isinstance(call, ast.Name) and call.id == feature.__name__ for call in calls)
-
-
-def _source_of(body: Callable[..., Tensor]) -> str:
-    tree = ast.parse(textwrap.dedent(inspect.getsource(body)))
-    function = tree.body[0]
-    assert isinstance(function, ast.FunctionDef)
-    function.body = function.body[1:]  # the docstring, which the decorator insists on
-    function.decorator_list = []
-    return ast.unparse(function)

@@ -11,8 +11,8 @@ import polars as pl
 from turbomode_assets.contracts.errors import MissingDataError, TurbomodeError
 from turbomode_assets.contracts.table import describe_rows
 from turbomode_assets.ensemble import Ensemble, load_ensemble, prediction_matrix
-from turbomode_assets.features import LONGEST_WINDOW
-from turbomode_assets.modelling.feature_sets import require_feature_set
+from turbomode_assets.features import LONGEST_WINDOW, FeatureSet
+from turbomode_assets.modelling.feature_sets import model_feature_set, select_columns
 from turbomode_assets.modelling.gate import joined_reasons
 from turbomode_assets.models import Matrix
 from turbomode_assets.sessions import SessionSpan
@@ -32,6 +32,8 @@ class Reign:
     champion: Champion
     sessions: SessionSpan
     model: Ensemble
+    columns: FeatureSet
+    """Formulas of the columns that the model reads."""
 
     @property
     def sessions_read(self) -> SessionSpan:
@@ -49,12 +51,13 @@ class Reign:
 class Market:
     """What predictions are made from.
 
-    `features` and their `sets`; `universe`, `bars` of its tradeable symbols with their look-back,
-    the same `adjusted`, the `ledger`; the versions of all that was read, and a waiver of the gate.
+    `features` and which formula each column holds (`stored`); `universe`, `bars` of its tradeable
+    symbols with their look-back, the same `adjusted`, the `ledger`; the versions of all that was
+    read, and a waiver of the gate.
     """
 
     features: pl.DataFrame
-    sets: pl.DataFrame
+    stored: pl.DataFrame
     universe: pl.DataFrame
     bars: pl.DataFrame
     adjusted: pl.DataFrame
@@ -123,10 +126,11 @@ def open_reign(champion: Champion, sessions: SessionSpan, artifacts: Artifacts) 
     """Load the models of a champion or challenger.
 
     Raises:
-        StoreError: its files are gone, altered, or of a version with other rules.
+        StoreError: its files are gone, altered, or of a version with other rules, or its columns
+            are not known.
     """
     model = load_ensemble(artifacts.model_folder(champion.model_version) / ENSEMBLE)
-    reign = Reign(champion, sessions, model)
+    reign = Reign(champion, sessions, model, model_feature_set(model.stored_features))
     # Refuses rules of another version before anything is read for it.
     _ = reign.sessions_read
     return reign
@@ -165,11 +169,12 @@ def _scan(reign: Reign, market: Market) -> tuple[Scan, Matrix, pl.DataFrame]:
     """Find who is tradeable, and the matrix of exactly these rows."""
     model, rules = reign.model, reign.model.config
     _require_features(market.features, market.bars, reign.sessions)
-    require_feature_set(
-        market.sets,
-        reign.sessions.trailing(model.look_back_sessions),
-        reign.champion.feature_digest,
-        reader=f"champion {reign.champion.model_version}",
+    reach = reign.sessions.trailing(model.look_back_sessions)
+    features = select_columns(
+        market.features.filter(pl.col("session").is_between(reach.first, reach.last)),
+        market.stored,
+        reign.columns,
+        reader=f"model {reign.champion.model_version}",
     )
     scan = scan_symbols(
         market.universe,
@@ -181,7 +186,7 @@ def _scan(reign: Reign, market: Market) -> tuple[Scan, Matrix, pl.DataFrame]:
         is_green_waived=market.gate_override is not None,
     )
     matrix, rows = prediction_matrix(
-        market.features.join(market.bars, on="symbol", how="semi"),
+        features.join(market.bars, on="symbol", how="semi"),
         reign.sessions,
         model.columns,
         model.families,

@@ -1,71 +1,241 @@
-"""Which feature set the stored features belong to, and who may read them."""
+"""Which formula each stored column of features holds, session by session, and who may read it."""
 
-import hashlib
-from collections.abc import Mapping
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 import polars as pl
 
 from turbomode_assets.config.training import TrainingConfig
-from turbomode_assets.contracts.errors import MissingDataError, first_few
-from turbomode_assets.features import feature_set_digest
+from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
+from turbomode_assets.ensemble.artefact import StoredFeatures, stored_features
+from turbomode_assets.features import FeatureSet, present_set
+from turbomode_assets.features.formulas import ColumnFormula, why_not_computable
+from turbomode_assets.features.sets import earlier_set
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores import Lake
+from turbomode_assets.stores import Artifacts, Lake, ModelMemory, Pinned
+from turbomode_assets.stores.artifacts import ENSEMBLE
+from turbomode_assets.stores.promotions import in_force
+
+DIGITS = 8
+"""How many digits of its digest name a column that holds an earlier formula."""
+_KEY = ("symbol", "session")
+_COMMAND = "dagster asset materialize -m turbomode_assets --select"
 
 
-def present_feature_set(config: TrainingConfig) -> str:
-    """Digest of what this program computes now: the formulas, and the benchmark they refer to."""
-    content = f"{feature_set_digest()} benchmark={config.feature_engineering.benchmark}"
-    return hashlib.sha256(content.encode()).hexdigest()
+def present_feature_set(config: TrainingConfig) -> FeatureSet:
+    """What this program computes now: its formulas, and the benchmark they refer to."""
+    return present_set(config.feature_engineering.benchmark)
 
 
-def stored_feature_sets(
-    lake: Lake, span: SessionSpan, *, caller: str, versions: Mapping[str, int] | None = None
-) -> pl.DataFrame:
-    """Session and digest of the feature set of every stored session of a span.
+def model_feature_set(stored: StoredFeatures) -> FeatureSet:
+    """The columns that a model reads, in order.
 
-    A session of features that nothing vouches for has the digest `none`.
+    Raises:
+        StoreError: it carries no formulas, and its feature set is of no program that is known.
     """
-    pinned = versions or {}
+    if stored.formulas is not None:
+        return FeatureSet.from_json(stored.formulas)
+    known = earlier_set(stored.feature_digest, stored.benchmark)
+    if known is None:
+        raise StoreError(
+            f"its feature set {stored.feature_digest[:DIGITS]} is of no program that is known, and "
+            "it carries no formulas",
+            where=f"model {stored.model_version}",
+            fix="use the version of turbomode_assets that trained it, or train a new model: "
+            f"{_COMMAND} ensemble --partition SESSION",
+        )
+    by_name = {each.name: each for each in known.formulas}
+    return FeatureSet(tuple(by_name[name] for name in stored.columns), stored.benchmark)
+
+
+@dataclass(frozen=True)
+class ModelsRead:
+    """Feature sets that models in force read, and models whose set could not be found out."""
+
+    sets: tuple[FeatureSet, ...]
+    unknown: Mapping[str, str]
+
+    def metadata(self, earlier: Sequence[str]) -> dict[str, str]:
+        """What a run tells of the earlier formulas that it filled, and of models left aside."""
+        told = {"earlier_formulas": first_few(earlier)} if earlier else {}
+        if self.unknown:
+            told["models_not_read"] = "; ".join(f"{n}: {why}" for n, why in self.unknown.items())
+        return told
+
+
+def read_by_models(
+    memory: ModelMemory, artifacts: Artifacts, sessions: Sequence[dt.date]
+) -> ModelsRead:
+    """Find what champions and challengers of some sessions read; a damaged one stops nobody."""
+    if not memory.exists():
+        return ModelsRead((), {})
+    sets, unknown = [], {}
+    for version in in_force(memory, sessions).get_column("model_version").unique().sort():
+        try:
+            stored = stored_features(artifacts.model_folder(version) / ENSEMBLE)
+            sets.append(model_feature_set(stored))
+        except StoreError as error:
+            unknown[version] = str(error)
+    return ModelsRead(tuple(sets), unknown)
+
+
+def column_of(name: str, digest: str, present: FeatureSet) -> str:
+    """Name of the stored column that this program fills with a formula."""
+    if present.columns.get(name) == digest:
+        return name
+    return f"{name}__{digest[:DIGITS]}"
+
+
+def earlier_formulas(present: FeatureSet, read: Sequence[FeatureSet]) -> list[FeatureSet]:
+    """Formulas that models read and this program no longer has, each under its column's name.
+
+    Of every benchmark a set; a formula that cannot be computed any more is left out.
+    """
+    found: dict[str | None, dict[str, ColumnFormula]] = {}
+    for each in read:
+        for formula in each.formulas:
+            digest = each.columns[formula.name]
+            column = column_of(formula.name, digest, present)
+            if column != formula.name and why_not_computable(formula) is None:
+                renamed = dataclasses.replace(formula, name=column)
+                found.setdefault(each.benchmark, {})[column] = renamed
+    return [FeatureSet(tuple(each.values()), of) for of, each in found.items()]
+
+
+def stored_columns(
+    lake: Lake,
+    span: SessionSpan | None,
+    *,
+    caller: str,
+    benchmarks: Sequence[str | None],
+    version: int | None = None,
+) -> Pinned:
+    """Session, feature and digest of every stored column whose formula is known.
+
+    Rows of before columns had digests name their whole set, by a digest that covers the benchmark:
+    it is looked for among `benchmarks`.
+    """
     health = lake.read(
         "feature_health",
         caller=caller,
         span=span,
-        columns=["session", "feature_digest"],
-        version=pinned.get("feature_health"),
+        columns=["session", "feature", "feature_digest", "column_digest"],
+        version=version,
     )
-    stored = lake.read(
-        "features",
-        caller=caller,
-        span=span,
-        columns=["session"],
-        version=pinned.get("features"),
+    unnamed = health.rows.filter(pl.col("column_digest").is_null()).get_column("feature_digest")
+    known = [
+        {"feature_digest": digest, "feature": name, "earlier": column}
+        for digest in unnamed.unique()
+        for benchmark in dict.fromkeys(benchmarks)
+        if (earlier := earlier_set(digest, benchmark)) is not None
+        for name, column in earlier.columns.items()
+    ]
+    earlier_columns = pl.DataFrame(
+        known, schema={"feature_digest": pl.String, "feature": pl.String, "earlier": pl.String}
     )
-    return (
-        stored.rows.unique()
-        .join(health.rows.unique(), on="session", how="left")
-        .with_columns(pl.col("feature_digest").fill_null("none"))
-        .sort("session")
-    )
+    named = health.rows.join(
+        earlier_columns, on=["feature_digest", "feature"], how="left", validate="m:1"
+    ).select("session", "feature", digest=pl.coalesce("column_digest", "earlier"))
+    return Pinned(health.table, health.version, named.drop_nulls("digest"))
 
 
-def require_feature_set(sets: pl.DataFrame, span: SessionSpan, digest: str, *, reader: str) -> None:
-    """Refuse stored features of another set than the reader's anywhere in the span.
+def select_columns(
+    features: pl.DataFrame, stored: pl.DataFrame, wanted: FeatureSet, *, reader: str
+) -> pl.DataFrame:
+    """Symbol, session and the columns that a reader wants, each from where its formula is stored.
+
+    In the sessions before a formula changed that is the column of its name, and from then on the
+    one that carries its digest; `stored` says which holds what (`stored_columns`).
 
     Raises:
-        MissingDataError: naming the sessions, and how to make both alike.
+        MissingDataError: naming columns and sessions that hold no such formula.
+        StoreError: this program cannot compute such a formula any more.
     """
-    read = sets.filter(pl.col("session").is_between(span.first, span.last))
-    other = read.filter(pl.col("feature_digest") != digest)
-    if other.height:
-        sessions = other.get_column("session")
-        command = "dagster asset materialize -m turbomode_assets --select"
-        raise MissingDataError(
-            f"the features of {other.height} sessions belong to set "
-            f"{other.item(0, 'feature_digest')[:8]}, not to that of {reader} ({digest[:8]}): "
-            f"{first_few(sessions)}",
-            where=f"lake, table features, {span}",
-            fix="compute them with the present set: "
-            f"{command} features --partition-range {sessions[0]}...{sessions[-1]}; "
-            "if the set is newer than the champion, train one on it: "
-            f"{command} ensemble --partition {span.last}",
+    sessions = features.select("session").unique()
+    found = _places(stored, sessions, wanted)
+    if found.height < sessions.height * len(wanted.columns):
+        raise _not_stored(sessions, found, wanted, reader)
+    return features.select(*_KEY, *(_from_places(name, found) for name in wanted.columns))
+
+
+def columns_of_model(
+    lake: Lake, features: pl.DataFrame, model: Path, span: SessionSpan, *, caller: str
+) -> pl.DataFrame:
+    """Select from rows of features those of a span, in the columns of a model by its folder."""
+    stored = stored_features(model / ENSEMBLE)
+    wanted = model_feature_set(stored)
+    held = stored_columns(lake, span, caller=caller, benchmarks=[wanted.benchmark]).rows
+    rows = features.filter(pl.col("session").is_between(span.first, span.last))
+    return select_columns(rows, held, wanted, reader=f"model {stored.model_version}")
+
+
+def select_where_whole(
+    features: pl.DataFrame, stored: pl.DataFrame, wanted: FeatureSet
+) -> pl.DataFrame:
+    """Select the wanted columns in those sessions in which all of them are stored."""
+    sessions = features.select("session").unique()
+    found = _places(stored, sessions, wanted)
+    whole = found.group_by("session").len().filter(pl.col("len") == len(wanted.columns))
+    kept = features.join(whole, on="session", how="semi")
+    return select_columns(kept, stored, wanted, reader="explain")
+
+
+def _places(stored: pl.DataFrame, sessions: pl.DataFrame, wanted: FeatureSet) -> pl.DataFrame:
+    """Session, name and the stored column (`feature`) that holds the formula of that name."""
+    names = pl.DataFrame(
+        list(wanted.columns.items()),
+        schema={"name": pl.String, "digest": pl.String},
+        orient="row",
+    )
+    by_digest = pl.col("name") + "__" + pl.col("digest").str.head(DIGITS)
+    places = pl.concat(
+        [names.with_columns(feature=pl.col("name")), names.with_columns(feature=by_digest)]
+    )
+    return (
+        stored.join(sessions, on="session", how="semi")
+        .join(places, on=["feature", "digest"], how="inner", validate="m:1")
+        .unique(["session", "name"], keep="first", maintain_order=True)
+    )
+
+
+def _from_places(name: str, found: pl.DataFrame) -> pl.Expr:
+    places = found.filter(pl.col("name") == name)
+    columns = places.get_column("feature").unique().sort().to_list()
+    value = pl.col(columns[0])
+    for column in columns[1:]:
+        sessions = places.filter(pl.col("feature") == column).get_column("session")
+        value = pl.when(pl.col("session").is_in(sessions.implode())).then(column).otherwise(value)
+    return value.alias(name)
+
+
+def _not_stored(
+    sessions: pl.DataFrame, found: pl.DataFrame, wanted: FeatureSet, reader: str
+) -> MissingDataError | StoreError:
+    names = pl.DataFrame({"name": list(wanted.columns)})
+    missing = sessions.join(names, how="cross").join(found, on=["session", "name"], how="anti")
+    days = missing.get_column("session").unique().sort()
+    columns = [name for name in wanted.columns if name in set(missing.get_column("name"))]
+    lost = {
+        each.name: why
+        for each in wanted.formulas
+        if each.name in columns and (why := why_not_computable(each))
+    }
+    where = f"lake, tables features and feature_health, {days[0]}...{days[-1]}"
+    if lost:
+        return StoreError(
+            f"{reader} reads columns that this program cannot compute any more: "
+            + first_few(f"{name} ({why})" for name, why in lost.items()),
+            where=where,
+            fix="train a new model: "
+            f"{_COMMAND} ensemble --partition {days[-1]}; or go back to the version that trained "
+            "it",
         )
+    return MissingDataError(
+        f"{len(days)} sessions of features do not hold {len(columns)} columns that {reader} reads "
+        f"({first_few(columns)}): {first_few(days)}",
+        where=where,
+        fix=f"fill them: {_COMMAND} features --partition-range {days[0]}...{days[-1]}",
+    )

@@ -23,7 +23,11 @@ def identify(workbench: Workbench) -> Identity:
     """Name the model of a training run whose rows are complete."""
     training_set, rules = workbench.training_set(), workbench.config()
     made_with = environment(rules.feature_engineering.device)
-    config, features, rows = digest_of(rules), present_feature_set(rules), training_set.digest
+    config, features, rows = (
+        digest_of(rules),
+        present_feature_set(rules).digest,
+        training_set.digest,
+    )
     version = ensemble_version(
         training_set.as_of,
         config_digest=config,

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
@@ -19,12 +19,16 @@ from turbomode_assets.ensemble import Ensemble, load_ensemble
 from turbomode_assets.features import feature_names
 from turbomode_assets.labels import market_regimes
 from turbomode_assets.modelling.corporate_actions import read_corporate_actions
+from turbomode_assets.modelling.feature_sets import (
+    model_feature_set,
+    select_where_whole,
+    stored_columns,
+)
 from turbomode_assets.models import Matrix, Probabilities, matrix_from_frame
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.settings import Settings
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE
-from turbomode_assets.stores.features import read_features
 from turbomode_assets.stores.promotions import in_force, promotions
 from turbomode_assets.stores.reader import TableReader
 
@@ -125,17 +129,8 @@ class SignalSources:
             StoreError: it does not hold the session.
         """
         version = self.versions["features"]
-        try:
-            rows = read_features(
-                self.settings.root,
-                self.settings.tenant_name,
-                names=self.model.columns,
-                symbols=[self.symbol],
-                last=self.session,
-                version=version,
-            )
-        except OSError as error:
-            raise _gone(self.lake, "features", version, str(error)) from error
+        stored = _pinned(self.lake, "features", version, symbols=[self.symbol])
+        rows = self._in_the_models_columns(stored.filter(pl.col("session") <= self.session))
         if rows.is_empty() or rows.item(-1, "session") != self.session:
             raise StoreError(
                 f"version {version} of features has no row of {self.symbol} for {self.session}, "
@@ -144,6 +139,15 @@ class SignalSources:
                 fix="restore the table from a backup",
             )
         return rows
+
+    def _in_the_models_columns(self, stored: pl.DataFrame) -> pl.DataFrame:
+        if "feature_health" not in self.versions:
+            # A signal of before columns had digests: each held the formula of its name.
+            return stored.select("symbol", "session", *self.model.columns)
+        wanted = model_feature_set(self.model.stored_features)
+        version, of = self.versions["feature_health"], [wanted.benchmark]
+        held = stored_columns(self.lake, None, caller=_CALLER, benchmarks=of, version=version)
+        return select_where_whole(stored, held.rows, wanted)
 
     @cached_property
     def matrix(self) -> Matrix:
@@ -267,7 +271,11 @@ class SignalSources:
 
 
 def _pinned(
-    reader: TableReader, table: str, version: int | None, span: SessionSpan | None = None
+    reader: TableReader,
+    table: str,
+    version: int | None,
+    span: SessionSpan | None = None,
+    symbols: Sequence[str] | None = None,
 ) -> pl.DataFrame:
     present = reader.version(table)
     if version is None:
@@ -275,7 +283,8 @@ def _pinned(
     if version > present:
         raise _gone(reader, table, version, f"the present version is {present}")
     try:
-        return reader.read(table, caller=_CALLER, span=span, version=version).rows
+        pinned = reader.read(table, caller=_CALLER, span=span, symbols=symbols, version=version)
+        return pinned.rows
     except OSError as error:
         raise _gone(reader, table, version, str(error)) from error
 

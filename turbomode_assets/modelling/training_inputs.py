@@ -13,13 +13,9 @@ from turbomode_assets.contracts.errors import MissingDataError, StoreError, firs
 from turbomode_assets.curation import with_sectors
 from turbomode_assets.ensemble import TrainingSet, assemble_training_set, load_ensemble
 from turbomode_assets.ensemble.training_set import with_sectors as name_sectors
-from turbomode_assets.features import LONGEST_WINDOW, feature_families
+from turbomode_assets.features import LONGEST_WINDOW, FeatureSet
 from turbomode_assets.modelling.corporate_actions import read_corporate_actions
-from turbomode_assets.modelling.feature_sets import (
-    present_feature_set,
-    require_feature_set,
-    stored_feature_sets,
-)
+from turbomode_assets.modelling.feature_sets import select_columns, stored_columns
 from turbomode_assets.models import look_back_sessions
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
@@ -114,18 +110,29 @@ def read_training_set(
     rules: TrainingConfig,
     versions: Versions,
     *,
+    columns: FeatureSet,
+    families: Mapping[str, str],
     sectors: pl.DataFrame,
     tradeable: Sequence[str],
 ) -> TrainingSet:
-    """Read features and labels at `versions`: complete, of one set and one rule, without leaks."""
+    """Read features and labels at `versions`: complete, of one set and one rule, without leaks.
+
+    `columns` are learned from; `families` has the family of each.
+    """
     span = training_span(as_of, rules)
     history = span.trailing(look_back_sessions(rules.ensemble_config.models))
     due = SessionSpan(as_of, as_of)
     features = lake.read_complete(
         "features", caller=_CALLER, span=history, due=due, version=versions["features"]
     )
-    sets = stored_feature_sets(lake, history, caller=_CALLER, versions=versions)
-    require_feature_set(sets, history, present_feature_set(rules), reader="this program")
+    stored = stored_columns(
+        lake,
+        history,
+        caller=_CALLER,
+        benchmarks=[columns.benchmark],
+        version=versions["feature_health"],
+    )
+    learned_from = select_columns(features.rows, stored.rows, columns, reader="training")
     label_rules = lake.read_complete(
         "label_rules",
         caller=_CALLER,
@@ -138,7 +145,7 @@ def read_training_set(
     labels = lake.read("labels", caller=_CALLER, span=span, version=versions["labels"])
     learned = labels.rows.filter(pl.col("symbol").is_in(list(tradeable)))
     training_set = assemble_training_set(
-        features.rows, learned, as_of=as_of, config=rules, families=feature_families()
+        learned_from, learned, as_of=as_of, config=rules, families=families
     )
     judged = sampled_rows(training_set.labels, training_set.exit_reasons)
     require_no_leak(

@@ -155,6 +155,7 @@ def replace_rows(
         StoreError: the table cannot be written, or has other columns than the contract.
     """
     started = time.perf_counter()
+    contract = contract.with_further(frame.columns)
     frame = check_table(frame, contract)
     _check_scope(frame, contract, scope)
     _create_table(uri, contract, owner)
@@ -223,6 +224,12 @@ def _replace_once(
 ) -> Written:
     table = open_table(uri, contract, owner)
     _check_stored_columns(table, contract, uri)
+    contract = as_stored(table, contract)
+    frame = frame.with_columns(
+        pl.lit(None, dtype=dtype).alias(name)
+        for name, dtype in contract.schema.items()
+        if name not in frame.columns
+    ).select(contract.column_names)
     rows = scan_table(table, contract, scope)
     frame = _keep_first_times(frame, rows, contract)
     if rows.select(pl.len()).collect().item() * frame.width <= COMPARABLE_CELLS:
@@ -296,10 +303,18 @@ def _check_scope(frame: pl.DataFrame, contract: TableContract, scope: Scope) -> 
         )
 
 
+def as_stored(table: DeltaTable, contract: TableContract) -> TableContract:
+    """Take in the further columns that a table holds."""
+    return contract.with_further(
+        field.name for field in table.schema().fields if field.name != YEAR
+    )
+
+
 def _check_stored_columns(table: DeltaTable, contract: TableContract, uri: str) -> None:
     stored = {field.name for field in table.schema().fields} - {YEAR}
-    wanted = set(contract.column_names)
-    if not stored - wanted and wanted - stored <= {c.name for c in contract.columns if c.nullable}:
+    wanted = set(as_stored(table, contract).column_names)
+    addable = {c.name for c in contract.columns if c.nullable or contract.further is not None}
+    if not stored - wanted and wanted - stored <= addable:
         _add_columns(table, wanted - stored, contract)
     elif stored != wanted:
         raise StoreError(

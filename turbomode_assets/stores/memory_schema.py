@@ -1,6 +1,6 @@
 """Tables of the private model memory. Names are a contract; no training rule is stored in any."""
 
-MEMORY_VERSION = 6
+MEMORY_VERSION = 7
 """Version of this schema; a file written by a newer one is refused."""
 
 _SIGNAL_COLUMNS = """
@@ -85,7 +85,8 @@ TABLES: dict[str, str] = {
     "feature_store": """
         feature_digest VARCHAR PRIMARY KEY,
         feature_names VARCHAR NOT NULL,
-        first_used_as_of DATE NOT NULL
+        first_used_as_of DATE NOT NULL,
+        columns VARCHAR
     """,
     "price_data": """
         session DATE NOT NULL,
@@ -329,5 +330,6 @@ MIGRATIONS: dict[int, tuple[str, ...]] = {
     3: _THIRD_TO_FOURTH,
     4: _FOURTH_TO_FIFTH,
     5: _FIFTH_TO_SIXTH,
+    6: ("ALTER TABLE feature_store ADD COLUMN columns VARCHAR",),
 }
 """What brings a file of a version to the next one."""

@@ -112,7 +112,8 @@ def record_model(
             ],
         )
         connection.execute(
-            "INSERT INTO feature_store VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
+            "INSERT INTO feature_store (feature_digest, feature_names, first_used_as_of)"
+            " VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
             [record.feature_digest, json.dumps(record.feature_names), record.as_of_session],
         )
         _replace_performance(connection, record.model_version, performance)

@@ -16,7 +16,7 @@ from turbomode_assets.contracts.errors import InputError, MissingDataError, firs
 from turbomode_assets.contracts.ordering import sort_rows
 from turbomode_assets.contracts.table import TableContract
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores.delta import Scope, open_table, scan_table
+from turbomode_assets.stores.delta import Scope, as_stored, open_table, scan_table
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection as Connection
@@ -94,6 +94,7 @@ class TableReader:
         delta = open_table(self.uri(table), contract, self._owner)
         if version is not None:
             self._go_back(delta, table, version)
+        contract = as_stored(delta, contract)
         wanted = {"symbol": symbols, "timeframe": timeframes}
         values = tuple((name, tuple(each)) for name, each in wanted.items() if each is not None)
         rows = scan_table(delta, contract, Scope(span, values), _known(columns, contract)).collect()

@@ -182,7 +182,7 @@ def _rows(config: TrainingConfig) -> object:
 def _benchmark(config: TrainingConfig) -> object:
     benchmark = config.feature_engineering.benchmark
     beta = compute_features(panel(2, 80), benchmark=benchmark, names=["beta_60"], device="cpu")
-    return present_feature_set(config), beta["beta_60"].is_nan().all()
+    return present_feature_set(config).digest, beta["beta_60"].is_nan().all()
 
 
 def _device(config: TrainingConfig) -> object:

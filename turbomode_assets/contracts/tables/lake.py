@@ -69,6 +69,18 @@ FEATURE_HEALTH = TableContract(
         SESSION,
         Column("feature", pl.String(), "Feature name"),
         Column("feature_digest", pl.String(), "Digest of the feature set that was computed"),
+        Column(
+            "column_digest",
+            pl.String(),
+            "Digest of the formula that the column holds; null in rows of before there were any",
+            nullable=True,
+        ),
+        Column(
+            "bars_digest",
+            pl.String(),
+            "Digest of the session's adjusted bars; null in rows of before there were any",
+            nullable=True,
+        ),
         Column("rows", pl.Int64(), "Symbols with a bar", "count", minimum=1),
         Column("missing", pl.Float64(), "Share of symbols without a value", minimum=0, maximum=1),
         Column("mean", pl.Float64(), "Mean of the values", nullable=True),
@@ -182,7 +194,12 @@ them compressed took more than twice the time."""
 
 
 def features_table(feature_names: Sequence[str]) -> TableContract:
-    """Contract of the feature matrix: NaN marks a window that is not complete."""
+    """Contract of the feature matrix: NaN marks a window that is not complete.
+
+    Null is what was not computed in a session: a feature declared since, or a column that nobody
+    reads any more. Beside the declared features a table holds those that were declared once, and
+    formulas of before a change, which models still read, as `<name>__<first 8 of digest>`.
+    """
     return TableContract(
         name="features",
         store="lake",
@@ -194,6 +211,9 @@ def features_table(feature_names: Sequence[str]) -> TableContract:
                 Column(name, pl.Float32(), f"Feature {name}", nan_allowed=True)
                 for name in feature_names
             ),
+        ),
+        further=Column(
+            "", pl.Float32(), "Feature of another program", nullable=True, nan_allowed=True
         ),
         key=("symbol", "session"),
         sort_by=("symbol", "session"),

@@ -14,7 +14,7 @@ from turbomode_assets.features.compiler import interpreter
 from turbomode_assets.features.compiler.kernels import Doubles
 from turbomode_assets.features.compiler.opcodes import Op
 from turbomode_assets.features.compiler.tracing import Node, Place, Trace, TracedSeries, is_traced
-from turbomode_assets.features.registry import Feature
+from turbomode_assets.features.formulas import ColumnFormula, evaluate_all
 from turbomode_assets.features.vocabulary.sharing import shared_results
 
 INPUTS = ("open", "high", "low", "close", "volume", "dollar_volume", "benchmark")
@@ -99,13 +99,13 @@ def _take_register(free: list[int], held: list[int], before: int) -> int:
 
 
 @functools.lru_cache(maxsize=64)
-def program_of(features: tuple[tuple[int, Feature], ...]) -> Program:
+def program_of(features: tuple[tuple[int, ColumnFormula], ...]) -> Program:
     """Trace features of single symbols, each with the column that it becomes."""
     trace = Trace(INPUTS)
     inputs = {name: trace.input(name) for name in INPUTS}
+    columns, formulas = zip(*features, strict=True)
     with shared_results():
-        for column, each in features:
-            values = each.evaluate(inputs)
+        for column, (each, values) in zip(columns, evaluate_all(formulas, inputs), strict=True):
             assert is_traced(values)
             write(trace, values, column, each.bars)
     return assembled(trace)

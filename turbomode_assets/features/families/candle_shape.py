@@ -5,27 +5,22 @@ from torch import Tensor
 
 from turbomode_assets.features.conventions import EPSILON
 from turbomode_assets.features.registry import feature
-from turbomode_assets.features.vocabulary.sharing import shared
 
 FAMILY = "candle_shape"
 
 
-@shared
 def _range(high: Tensor, low: Tensor) -> Tensor:
     return high - low + EPSILON
 
 
-@shared
 def _upper_shadow(open: Tensor, high: Tensor, close: Tensor) -> Tensor:
     return high - torch.maximum(open, close)
 
 
-@shared
 def _lower_shadow(open: Tensor, low: Tensor, close: Tensor) -> Tensor:
     return torch.minimum(open, close) - low
 
 
-@shared
 def _shift(high: Tensor, low: Tensor, close: Tensor) -> Tensor:
     return 2 * close - high - low
 

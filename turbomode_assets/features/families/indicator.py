@@ -26,7 +26,6 @@ from turbomode_assets.features.vocabulary.merging import (
 )
 from turbomode_assets.features.vocabulary.ordering import trailing_mean_deviation
 from turbomode_assets.features.vocabulary.rolling import trailing_std
-from turbomode_assets.features.vocabulary.sharing import shared
 from turbomode_assets.features.vocabulary.smoothing import (
     exponential_mean,
     wilder_directional_index,
@@ -39,25 +38,21 @@ MACD_SIGNAL_WINDOW = 69
 """0.8^68 = 3e-7 of its seed is left; what remains of the window goes to the slower averages."""
 
 
-@shared
 def _typical_price(high: Tensor, low: Tensor, close: Tensor) -> Tensor:
     return (high + low + close) / 3
 
 
-@shared
 def _true_range(high: Tensor, low: Tensor, close: Tensor) -> Tensor:
     before = lagged(close, 1)
     return torch.maximum(high, before) - torch.minimum(low, before)
 
 
-@shared
 def _up_move(high: Tensor, low: Tensor, close: Tensor) -> Tensor:
     """Rise of the high where it is larger than the fall of the low, else 0 (Wilder's +DM)."""
     rise, fall = change(high, close), -change(low, close)
     return positive_part(rise) * (difference(rise, fall, close) > 0)
 
 
-@shared
 def _down_move(high: Tensor, low: Tensor, close: Tensor) -> Tensor:
     """Fall of the low where it is larger than the rise of the high, else 0 (Wilder's -DM)."""
     rise, fall = change(high, close), -change(low, close)
@@ -77,6 +72,10 @@ def rsi_14(close: Tensor, *, window: int) -> Tensor:
     return gains / wilder_mean(absolute(moves), WILDER_PERIOD, window - 1)
 
 
+def _macd_line(close: Tensor, window: int) -> Tensor:
+    return exponential_mean(close, 12, window) - exponential_mean(close, 26, window)
+
+
 @feature(family=FAMILY, windows=(250,), inputs=("close",))
 def macd_hist(close: Tensor, *, window: int) -> Tensor:
     """MACD less its signal, over the close.
@@ -89,11 +88,6 @@ def macd_hist(close: Tensor, *, window: int) -> Tensor:
     slow_window = window - MACD_SIGNAL_WINDOW + 1
     line = _macd_line(close, slow_window)
     return (line - exponential_mean(line, 9, MACD_SIGNAL_WINDOW)) / close
-
-
-@shared
-def _macd_line(close: Tensor, window: int) -> Tensor:
-    return exponential_mean(close, 12, window) - exponential_mean(close, 26, window)
 
 
 @feature(family=FAMILY, windows=(250,), inputs=("high", "low", "close"))

@@ -15,12 +15,10 @@ from turbomode_assets.features.vocabulary.rolling import (
     trailing_return,
     trailing_skewness,
 )
-from turbomode_assets.features.vocabulary.sharing import shared
 
 FAMILY = "market"
 
 
-@shared
 def _log_return(close: Tensor) -> Tensor:
     return log(growth(close))
 

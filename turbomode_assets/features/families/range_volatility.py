@@ -8,17 +8,14 @@ from turbomode_assets.features.conventions import SESSIONS_PER_YEAR
 from turbomode_assets.features.registry import feature
 from turbomode_assets.features.vocabulary.elementwise import lagged, log
 from turbomode_assets.features.vocabulary.merging import trailing_codeviation, trailing_mean
-from turbomode_assets.features.vocabulary.sharing import shared
 
 FAMILY = "range_volatility"
 
 
-@shared
 def _log_ratio(numerator: Tensor, denominator: Tensor) -> Tensor:
     return log(numerator) - log(denominator)
 
 
-@shared
 def _rogers_satchell_variance(open: Tensor, high: Tensor, low: Tensor, close: Tensor) -> Tensor:
     upper = _log_ratio(high, close) * _log_ratio(high, open)
     return upper + _log_ratio(low, close) * _log_ratio(low, open)

@@ -20,13 +20,11 @@ from turbomode_assets.features.vocabulary.elementwise import (
 )
 from turbomode_assets.features.vocabulary.merging import trailing_mean, trailing_sum
 from turbomode_assets.features.vocabulary.rolling import trailing_correlation, trailing_std
-from turbomode_assets.features.vocabulary.sharing import shared
 
 FAMILY = "rolling_flow"
 WINDOWS = (5, 10, 20, 30, 60)
 
 
-@shared
 def _total(moves: Tensor, window: int) -> Tensor:
     up, down = positive_part(moves), negative_part(moves)
     return trailing_sum(up, window) + trailing_sum(down, window) + EPSILON
@@ -37,12 +35,10 @@ def _net(moves: Tensor, window: int) -> Tensor:
     return (trailing_sum(up, window) - trailing_sum(down, window)) / _total(moves, window)
 
 
-@shared
 def _nonzero(volume: Tensor) -> Tensor:
     return (volume + EPSILON).masked_fill(volume < EPSILON, math.nan)
 
 
-@shared
 def _weighted_moves(close: Tensor, volume: Tensor) -> Tensor:
     return (change(close, close) / lagged(close, 1)).abs() * volume
 

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from turbomode_assets.features.compiler import kernels
+from turbomode_assets.features.vocabulary.operations import operation
 
 RETURN_TIE = 1e-10
 """Values closer than this are tied: far above rounding, far below any real difference."""
 
 
+@operation(version=1)
 def percentile_rank(values: Tensor, members: Tensor) -> Tensor:
     """Rank / count in (0, 1] among the members with a finite value; ties share the average rank."""
     # [sessions, symbols]: sorting wants what it sorts side by side.
@@ -46,7 +48,8 @@ def percentile_rank_in_torch(values: Tensor, counted: Tensor) -> Tensor:
     return share.masked_fill_(~counted, math.nan)
 
 
-def sector_mean(values: Tensor, sector: Tensor, members: Tensor, *, fewest: int) -> Tensor:
+@operation(version=1)
+def sector_mean(values: Tensor, sector: Tensor, members: Tensor, fewest: int) -> Tensor:
     """Mean over the members with a finite value that share the symbol's sector on that session.
 
     NaN without a sector (code -1) or with fewer than `fewest` such members.

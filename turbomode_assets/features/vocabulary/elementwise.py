@@ -11,10 +11,10 @@ from torch import Tensor
 from turbomode_assets.features.compiler.opcodes import Op
 from turbomode_assets.features.compiler.tracing import is_traced
 from turbomode_assets.features.conventions import TIE
-from turbomode_assets.features.vocabulary.sharing import shared
+from turbomode_assets.features.vocabulary.operations import operation
 
 
-@shared
+@operation(version=1)
 def lagged(series: Tensor, bars: int) -> Tensor:
     """Value `bars` bars earlier."""
     if is_traced(series):
@@ -26,31 +26,31 @@ def lagged(series: Tensor, bars: int) -> Tensor:
     return out
 
 
-@shared
+@operation(version=1)
 def ones(series: Tensor) -> Tensor:
     """One where there is a value."""
     return (series - series) + 1
 
 
-@shared
+@operation(version=1)
 def log(series: Tensor) -> Tensor:
     """Natural logarithm."""
     return series.log()
 
 
-@shared
+@operation(version=1)
 def log_of_one_more(series: Tensor) -> Tensor:
     """Natural logarithm of the value plus one."""
     return series.log1p()
 
 
-@shared
+@operation(version=1)
 def growth(series: Tensor) -> Tensor:
     """Ratio to the bar before."""
     return series / lagged(series, 1)
 
 
-@shared
+@operation(version=1)
 def difference(minuend: Tensor, subtrahend: Tensor, close: Tensor) -> Tensor:
     """Difference of two prices of one symbol; 0 where they are equal within `TIE` of the close."""
     if is_traced(minuend):
@@ -60,45 +60,45 @@ def difference(minuend: Tensor, subtrahend: Tensor, close: Tensor) -> Tensor:
     return plain.mul_(plain.abs() >= TIE * close)
 
 
-@shared
+@operation(version=1)
 def change(price: Tensor, close: Tensor) -> Tensor:
     """Change of a price since the bar before; 0 for a tie."""
     return difference(price, lagged(price, 1), close)
 
 
-@shared
+@operation(version=1)
 def step(series: Tensor) -> Tensor:
     """Difference to the bar before, exactly: for volumes, which know no ties."""
     return series - lagged(series, 1)
 
 
-@shared
+@operation(version=1)
 def rises(close: Tensor) -> Tensor:
     """1 where the close rose since the bar before, else 0."""
     moves = change(close, close)
     return (moves > 0) + (moves - moves)
 
 
-@shared
+@operation(version=1)
 def falls(close: Tensor) -> Tensor:
     """1 where the close fell since the bar before, else 0."""
     moves = change(close, close)
     return (moves < 0) + (moves - moves)
 
 
-@shared
+@operation(version=1)
 def absolute(series: Tensor) -> Tensor:
     """Absolute value."""
     return series.abs()
 
 
-@shared
+@operation(version=1)
 def positive_part(series: Tensor) -> Tensor:
     """The value where it is positive, else 0."""
     return series.clamp(min=0.0)
 
 
-@shared
+@operation(version=1)
 def negative_part(series: Tensor) -> Tensor:
     """Minus the value where it is negative, else 0."""
     return (-series).clamp_(min=0.0)
@@ -118,6 +118,7 @@ def product_on_top(base: Tensor, x: Tensor, y: Tensor, scale: float) -> Tensor:
     return base + x * y * scale
 
 
+@operation(version=1)
 def undefined_where(values: Tensor, condition: Tensor) -> Tensor:
     """Set the values to NaN where the condition holds, in place."""
-    return values.masked_fill_(condition, math.nan)
+    return values.masked_fill(condition, math.nan)

@@ -17,12 +17,13 @@ from torch import Tensor
 
 from turbomode_assets.features.compiler.tracing import is_traced
 from turbomode_assets.features.vocabulary.elementwise import lagged, product_on_top, scaled_on_top
+from turbomode_assets.features.vocabulary.operations import operation
 from turbomode_assets.features.vocabulary.sharing import shared
 
 Merge = Callable[..., Tensor]
 
 
-@shared
+@operation(version=1)
 def trailing_sum(series: Tensor, window: int) -> Tensor:
     """Sum."""
     if window == 1:
@@ -31,13 +32,13 @@ def trailing_sum(series: Tensor, window: int) -> Tensor:
     return _merge(trailing_sum(series, newer), trailing_sum(series, older), newer, torch.add)
 
 
-@shared
+@operation(version=1)
 def trailing_mean(series: Tensor, window: int) -> Tensor:
     """Arithmetic mean."""
     return trailing_sum(series, window) / window
 
 
-@shared
+@operation(version=1)
 def trailing_max(series: Tensor, window: int) -> Tensor:
     """Highest value."""
     if window == 1:
@@ -46,7 +47,7 @@ def trailing_max(series: Tensor, window: int) -> Tensor:
     return _merge(trailing_max(series, newer), trailing_max(series, older), newer, torch.maximum)
 
 
-@shared
+@operation(version=1)
 def trailing_min(series: Tensor, window: int) -> Tensor:
     """Lowest value."""
     if window == 1:
@@ -55,7 +56,7 @@ def trailing_min(series: Tensor, window: int) -> Tensor:
     return _merge(trailing_min(series, newer), trailing_min(series, older), newer, torch.minimum)
 
 
-@shared
+@operation(version=1)
 def trailing_codeviation(x: Tensor, y: Tensor, window: int) -> Tensor:
     """Sum of the products of both series' deviations from their means.
 

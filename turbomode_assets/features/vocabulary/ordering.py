@@ -16,13 +16,14 @@ from turbomode_assets.features.compiler.tracing import TracedSeries, is_traced
 from turbomode_assets.features.conventions import TIE
 from turbomode_assets.features.vocabulary.elementwise import lagged, undefined_where
 from turbomode_assets.features.vocabulary.merging import trailing_max, trailing_mean, trailing_min
+from turbomode_assets.features.vocabulary.operations import operation
 from turbomode_assets.features.vocabulary.sharing import shared
 
 COUNTED_ON = (5, 10, 20, 30, 60)
 """Windows at which ranks go on counting from the next shorter one."""
 
 
-@shared
+@operation(version=1)
 def trailing_rank(price: Tensor, window: int) -> Tensor:
     """Percentile rank of the last price, in (0, 1]; ties share the average rank."""
     return _halves(price, window) / (2 * window)
@@ -38,7 +39,7 @@ def _halves(price: Tensor, window: int) -> Tensor:
     return count_lower_in_torch(price, before, earlier, window)
 
 
-@shared
+@operation(version=1)
 def trailing_position_of_max(price: Tensor, close: Tensor, window: int) -> Tensor:
     """Position, counted 1..window from the oldest bar, of the first price that ties the highest."""
     threshold = trailing_max(price, window) - TIE * close
@@ -47,7 +48,7 @@ def trailing_position_of_max(price: Tensor, close: Tensor, window: int) -> Tenso
     return first_position_in_torch(price, threshold, window, torch.gt)
 
 
-@shared
+@operation(version=1)
 def trailing_position_of_min(price: Tensor, close: Tensor, window: int) -> Tensor:
     """Position, counted 1..window from the oldest bar, of the first price that ties the lowest."""
     threshold = trailing_min(price, window) + TIE * close
@@ -57,7 +58,7 @@ def trailing_position_of_min(price: Tensor, close: Tensor, window: int) -> Tenso
     return first_position_in_torch(price, threshold, window, torch.lt)
 
 
-@shared
+@operation(version=1)
 def trailing_mean_deviation(series: Tensor, window: int) -> Tensor:
     """Mean absolute deviation from the mean."""
     mean = trailing_mean(series, window)

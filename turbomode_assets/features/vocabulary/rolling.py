@@ -24,10 +24,10 @@ from turbomode_assets.features.vocabulary.merging import (
     trailing_third_moment,
     trailing_trend,
 )
-from turbomode_assets.features.vocabulary.sharing import shared
+from turbomode_assets.features.vocabulary.operations import operation
 
 
-@shared
+@operation(version=1)
 def trailing_return(close: Tensor, window: int) -> Tensor:
     """Return over `window` bars, 0 for a tie; NaN too where a bar on the way is missing."""
     before = lagged(close, window)
@@ -36,13 +36,13 @@ def trailing_return(close: Tensor, window: int) -> Tensor:
     return difference(close, before, close) / before + (on_the_way - on_the_way)
 
 
-@shared
+@operation(version=1)
 def trailing_std(series: Tensor, window: int) -> Tensor:
     """Sample standard deviation (ddof 1)."""
     return trailing_codeviation(series, series, window).sqrt() / math.sqrt(window - 1)
 
 
-@shared
+@operation(version=1)
 def trailing_correlation(x: Tensor, y: Tensor, window: int, x_scale: Tensor) -> Tensor:
     """Pearson correlation; NaN where a side is as good as constant.
 
@@ -60,13 +60,13 @@ def trailing_correlation(x: Tensor, y: Tensor, window: int, x_scale: Tensor) -> 
     return undefined_where(correlation, (x_spread < x_least) | (y_spread < least))
 
 
-@shared
+@operation(version=1)
 def trailing_slope(series: Tensor, window: int) -> Tensor:
     """Slope of the least-squares line on positions 1..window."""
     return trailing_trend(series, window) / _position_spread(window)
 
 
-@shared
+@operation(version=1)
 def trailing_rsquare(price: Tensor, window: int) -> Tensor:
     """R-squared of that line; NaN where the price is as good as constant."""
     spread = trailing_codeviation(price, price, window)
@@ -75,7 +75,7 @@ def trailing_rsquare(price: Tensor, window: int) -> Tensor:
     return undefined_where(rsquare.clamp_(max=1.0), constant)
 
 
-@shared
+@operation(version=1)
 def trailing_residual(series: Tensor, window: int) -> Tensor:
     """Last value minus that line's value at the last position."""
     # The line runs through the mean at the middle position, (window - 1) / 2 before the last.
@@ -84,7 +84,7 @@ def trailing_residual(series: Tensor, window: int) -> Tensor:
     return scaled_on_top(series, line, -1 / window)
 
 
-@shared
+@operation(version=1)
 def trailing_skewness(series: Tensor, window: int) -> Tensor:
     """Bias-corrected skewness (G1); NaN where the series is as good as constant."""
     spread = trailing_codeviation(series, series, window)
@@ -94,7 +94,7 @@ def trailing_skewness(series: Tensor, window: int) -> Tensor:
     return undefined_where(skewness, spread < _constant_spread(window))
 
 
-@shared
+@operation(version=1)
 def trailing_paired_slope(y: Tensor, x: Tensor, window: int, fewest: int) -> Tensor:
     """Slope of y on x where x is known; NaN with fewer pairs than `fewest` or a constant x.
 

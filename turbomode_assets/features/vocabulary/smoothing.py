@@ -12,10 +12,10 @@ from turbomode_assets.features.compiler.opcodes import Op
 from turbomode_assets.features.compiler.tracing import is_traced
 from turbomode_assets.features.vocabulary.elementwise import lagged, scaled_on_top
 from turbomode_assets.features.vocabulary.merging import decaying_sum, trailing_mean, trailing_sum
-from turbomode_assets.features.vocabulary.sharing import shared
+from turbomode_assets.features.vocabulary.operations import operation
 
 
-@shared
+@operation(version=1)
 def exponential_mean(series: Tensor, span: int, window: int) -> Tensor:
     """Exponential moving average, weight 2 / (span + 1), seeded with the window's first value."""
     weight = 2 / (span + 1)
@@ -24,7 +24,7 @@ def exponential_mean(series: Tensor, span: int, window: int) -> Tensor:
     return scaled_on_top(recent, seed, (1 - weight) ** (window - 1) / weight) * weight
 
 
-@shared
+@operation(version=1)
 def wilder_mean(series: Tensor, period: int, window: int) -> Tensor:
     """Wilder's smoothing, weight 1 / period, seeded with the mean of the first `period` values."""
     weight = 1 / period
@@ -35,7 +35,7 @@ def wilder_mean(series: Tensor, period: int, window: int) -> Tensor:
     return scaled_on_top(recent, seed, (1 - weight) ** steps) * weight
 
 
-@shared
+@operation(version=1)
 def wilder_directional_index(plus: Tensor, minus: Tensor, period: int, window: int) -> Tensor:
     """Wilder's ADX as a fraction, from up-moves and down-moves, over `window` moves.
 

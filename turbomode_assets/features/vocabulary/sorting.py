@@ -15,13 +15,14 @@ from turbomode_assets.features.compiler.opcodes import Op
 from turbomode_assets.features.compiler.tracing import is_traced
 from turbomode_assets.features.vocabulary.elementwise import lagged, scaled_on_top
 from turbomode_assets.features.vocabulary.merging import parts_of, trailing_sum
+from turbomode_assets.features.vocabulary.operations import operation
 from turbomode_assets.features.vocabulary.sharing import shared
 
 KEPT = 13
 """Values kept at each end of a sorted window: enough for the outer fifths of 60 bars."""
 
 
-@shared
+@operation(version=1)
 def trailing_quantile(series: Tensor, quantile: float, window: int) -> Tensor:
     """Quantile with linear interpolation between the two nearest values.
 

@@ -9,7 +9,7 @@ from turbomode_assets.config.learning import LONGEST_TRAINING
 from turbomode_assets.config.training import LONGEST_SEQUENCE, DriftConfig
 from turbomode_assets.drift import DriftReference, drift_by_session, drift_verdicts
 from turbomode_assets.drift.levels import LEVEL_SCHEMA
-from turbomode_assets.drift.stability import DRIFT_COLUMNS
+from turbomode_assets.drift.stability import DRIFT_COLUMNS, reference_window
 from turbomode_assets.drift.subjects import FEATURE
 from turbomode_assets.modelling.drift_subjects import (
     Reigns,
@@ -18,6 +18,7 @@ from turbomode_assets.modelling.drift_subjects import (
     watch_outcomes,
     watch_predictions,
 )
+from turbomode_assets.modelling.feature_sets import columns_of_model
 from turbomode_assets.orchestration.assets.metadata import OWNERS, picture_metadata
 from turbomode_assets.orchestration.boundary import explained
 from turbomode_assets.orchestration.partitions import SESSIONS, session_span, trailing_sessions
@@ -31,7 +32,7 @@ from turbomode_assets.orchestration.resources.stores import (
 from turbomode_assets.reports import preview_markdown, psi_picture
 from turbomode_assets.reports.drift import subject_drift_picture
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores import Artifacts, Pinned
+from turbomode_assets.stores import Artifacts, Lake, Pinned
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE
 from turbomode_assets.stores.model_registry import champions_over
 from turbomode_assets.stores.signal_book import record_drift
@@ -70,7 +71,7 @@ def drift_metrics(
     rules, reigns = settings.training().drift_detection, champions_over(book, span)
     symbols = learned_symbols(master.open())
     learned = features.rows.filter(pl.col("symbol").is_in(symbols))
-    drift = _measure(reigns, learned, rules, files)
+    drift = _measure(reigns, learned, rules, files, lake_store.open())
     predictions = watch_predictions(reigns, book, files, rules)
     outcomes = watch_outcomes(reigns, book, lake_store.open(), symbols, files, rules)
     verdicts = _verdicts(drift, rules, predictions, outcomes)
@@ -103,13 +104,16 @@ def _measure(
     features: pl.DataFrame,
     config: DriftConfig,
     artifacts: Artifacts,
+    lake: Lake,
 ) -> pl.DataFrame:
     measured = []
     for champion, reign in reigns:
         folder = artifacts.model_folder(champion.model_version)
         reference = DriftReference.load(folder / DRIFT_REFERENCE)
+        window = reference_window(reference, reign, config)
+        read = columns_of_model(lake, features, folder, window, caller="drift_metrics")
         measured.append(
-            drift_by_session(reference, features, reign, config).with_columns(
+            drift_by_session(reference, read, reign, config).with_columns(
                 model_version=pl.lit(champion.model_version), subject=pl.lit(FEATURE)
             )
         )

@@ -1,5 +1,7 @@
 """The feature matrix."""
 
+import datetime as dt
+
 import dagster as dg
 import polars as pl
 
@@ -7,15 +9,18 @@ from turbomode_assets.contracts.tables import BARS, features_table
 from turbomode_assets.curation import with_sectors
 from turbomode_assets.features import (
     LONGEST_WINDOW,
-    compute_features,
     device_name,
-    feature_health,
     feature_names,
     registered_features,
     unhealthy_features,
 )
 from turbomode_assets.modelling.corporate_actions import read_corporate_actions
-from turbomode_assets.modelling.feature_sets import present_feature_set
+from turbomode_assets.modelling.feature_matrix import (
+    compute_matrix,
+    feature_set_row,
+    require_same_values,
+)
+from turbomode_assets.modelling.feature_sets import present_feature_set, read_by_models
 from turbomode_assets.orchestration.assets.metadata import (
     INLINE_PICTURE_SESSIONS,
     OWNERS,
@@ -30,9 +35,15 @@ from turbomode_assets.orchestration.partitions import (
     trailing_sessions,
 )
 from turbomode_assets.orchestration.resources.settings import SettingsResource
-from turbomode_assets.orchestration.resources.stores import LakeResource, MasterReaderResource
-from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.orchestration.resources.stores import (
+    ArtifactsResource,
+    LakeResource,
+    MasterReaderResource,
+    MemoryResource,
+)
+from turbomode_assets.sessions import SessionSpan, last_closed_session
 from turbomode_assets.stores import Pinned
+from turbomode_assets.stores.feature_sets import record_feature_set
 
 
 def _column_descriptions() -> dict[str, str]:
@@ -46,7 +57,7 @@ def _column_descriptions() -> dict[str, str]:
     group_name="features",
     partitions_def=SESSIONS,
     backfill_policy=dg.BackfillPolicy.single_run(),
-    code_version="2",
+    code_version="3",
     kinds={"torch", "deltalake"},
     owners=OWNERS,
     io_manager_key="lake",
@@ -60,27 +71,38 @@ def features(
     bars: Pinned,
     master: MasterReaderResource,
     settings: SettingsResource,
+    lake_store: LakeResource,
+    memory: MemoryResource,
+    artifacts: ArtifactsResource,
 ) -> dg.Output[dict[str, pl.DataFrame]]:
-    """Every feature of every symbol with a bar: a function of bars up to that session alone."""
+    """Every feature of every symbol with a bar: a function of bars up to that session alone.
+
+    Beside the program's own, formulas of before a change that models in force still read.
+    """
     span, store, training = session_span(context), master.open(), settings.training()
-    config = training.feature_engineering
+    config, lake, book = training.feature_engineering, lake_store.open(), memory.open()
     actions = read_corporate_actions(store, settings.data_quality().curation, caller="features")
     sectors = store.read("sector_mappings", caller="features")
-    matrix = compute_features(
+    now = SessionSpan(span.first, max(span.last, last_closed_session(dt.datetime.now(dt.UTC))))
+    read = read_by_models(book, artifacts.open(), now.sessions)
+    matrix = compute_matrix(
         with_sectors(actions.adjust(bars.rows), sectors.rows),
-        benchmark=config.benchmark,
-        device=config.device,
-        since=span.first,
+        span.first,
+        present_feature_set(training),
+        read.sets,
+        config.device,
     )
-    digest = present_feature_set(training)
+    require_same_values(lake, span, matrix)
+    record_feature_set(book, *feature_set_row(lake, span, matrix))
     metadata = table_metadata(
-        matrix,
+        matrix.values,
         span,
         reads=(bars, *actions.reads, sectors),
-        feature_digest=digest,
+        feature_digest=matrix.present.digest,
         device=device_name(config.device),
+        **read.metadata(matrix.earlier),
     )
-    tables = {"features": matrix, "feature_health": feature_health(matrix, digest)}
+    tables = {"features": matrix.values, "feature_health": matrix.health}
     return dg.Output(tables, metadata=metadata | actions.metadata | _lineage(span))
 
 

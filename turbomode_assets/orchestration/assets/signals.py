@@ -1,6 +1,7 @@
 """Signals: what the champion says about every symbol, with all that is needed to explain it."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +26,7 @@ from turbomode_assets.modelling.champion_periods import (
     predict,
 )
 from turbomode_assets.modelling.corporate_actions import CorporateActions, read_corporate_actions
-from turbomode_assets.modelling.feature_sets import stored_feature_sets
+from turbomode_assets.modelling.feature_sets import stored_columns
 from turbomode_assets.modelling.gate import TIMEFRAMES, GateConfiguration, Passage, pass_gate
 from turbomode_assets.orchestration.assets.metadata import (
     OWNERS,
@@ -91,12 +92,12 @@ def signals(
     """BUY, HOLD or SELL for every tradeable symbol; asking for signals never trains."""
     span, store, files = session_span(context), master.open(), artifacts.open()
     book, lake, quality = memory.open(), lake_store.open(), settings.data_quality()
-    tables = _read_tables(store, quality, features, bars, span)
-    sets = stored_feature_sets(lake, span.trailing(LONGEST_SEQUENCE), caller=_CALLER)
     reigns = [open_reign(*each, files) for each in champions_over(book, span)]
     shadows = Shadows(challengers_over(book, span), files)
+    stored = _stored_columns(lake, span, [*reigns, *shadows.reigns])
+    tables = _read_tables(store, quality, features, stored, bars, span)
     passage = _pass(store, book, quality, span, reigns, shadows, config)
-    market = tables.market(sets, passage)
+    market = tables.market(passage)
     said = [predict(reign, market) for reign in reigns]
     champions = pl.concat(each.rows for each in said)
     release = rank_signals(release_signals(champions, shadows.predict(market)))
@@ -109,9 +110,10 @@ def signals(
 
 @dataclass(frozen=True)
 class _Tables:
-    """What a run reads besides models and the feature sets' names."""
+    """What a run reads besides models; `stored` says which formula each column holds."""
 
     features: Pinned
+    stored: Pinned
     bars: Pinned
     actions: CorporateActions
     universe: Pinned
@@ -121,7 +123,7 @@ class _Tables:
     @property
     def reads(self) -> tuple[Pinned, ...]:
         """Every table, as the signals record it."""
-        own = (self.features, self.bars, self.universe, self.mappings, self.ledger)
+        own = (self.features, self.stored, self.bars, self.universe, self.mappings, self.ledger)
         return (*own, *self.actions.reads)
 
     @property
@@ -130,11 +132,11 @@ class _Tables:
         symbols = self.universe.rows.filter(role="tradeable").get_column("symbol")
         return self.bars.rows.filter(pl.col("symbol").is_in(symbols.implode()))
 
-    def market(self, sets: pl.DataFrame, passage: Passage) -> Market:
+    def market(self, passage: Passage) -> Market:
         """What models predict from."""
         return Market(
             features=self.features.rows,
-            sets=sets,
+            stored=self.stored.rows,
             universe=self.universe.rows,
             bars=self.quoted,
             adjusted=self.actions.adjust(self.quoted),
@@ -149,10 +151,18 @@ class _Tables:
         return with_sectors(bars, self.mappings.rows).select("symbol", "session", "sector")
 
 
+def _stored_columns(lake: Lake, span: SessionSpan, reigns: Sequence[Reign]) -> Pinned:
+    """Which formula each column of features holds, as far back as models read."""
+    benchmarks = [reign.columns.benchmark for reign in reigns]
+    reach = span.trailing(LONGEST_SEQUENCE)
+    return stored_columns(lake, reach, caller=_CALLER, benchmarks=benchmarks)
+
+
 def _read_tables(
     store: MasterReader,
     quality: DataQualityConfig,
     features: Pinned,
+    stored: Pinned,
     bars: Pinned,
     span: SessionSpan,
 ) -> _Tables:
@@ -161,6 +171,7 @@ def _read_tables(
     )
     return _Tables(
         features=features,
+        stored=stored,
         bars=bars,
         actions=read_corporate_actions(store, quality.curation, caller=_CALLER),
         universe=universe,

@@ -14,6 +14,8 @@ from turbomode_assets.stores import Lake, MasterReader, ModelMemory
 from turbomode_assets_tests.builders import run_assets, small_settings
 from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
 
+PROBABILITIES = ("symbol", "p_sell", "p_hold", "p_buy")
+
 NIGHTLY = [*INGESTION, *DERIVED, "drift_metrics", "signals", "outcomes"]
 TABLES = (
     "bars",
@@ -58,6 +60,7 @@ def test_a_night_flows_from_candles_to_explained_signals(market):
     assert set(read) == {
         "bars",
         "features",
+        "feature_health",
         "symbol_metadata",
         "sector_mappings",
         "partition_status",
@@ -210,16 +213,25 @@ def test_labels_of_another_rule_are_not_trained_on(market):
     assert "--select labels --partition-range" in failure_of(result)
 
 
-def test_another_benchmark_is_another_feature_set(market):
+def test_another_benchmark_changes_what_reads_it_and_not_what_the_champion_says(market, tmp_path):
+    shutil.copytree(market.root.parent, tmp_path / "control")
+    control = small_settings(tmp_path / "control")
+    run_assets(control, [*INGESTION, *DERIVED, "signals"], one(NIGHT))
     path = market.configs / "turbomode_training_config.json"
     content = json.loads(path.read_text())
     content["feature_engineering"]["benchmark"] = "SIM001"
     content["version"] = "9.0.0"
     content["changelog"]["9.0.0"] = "A benchmark."
     path.write_text(json.dumps(content))
-    run_assets(market, [*INGESTION, *DERIVED], one(NIGHT))
-    result = run_assets(market, ["signals"], one(NIGHT), raise_on_error=False)
-    assert "not to that of champion" in failure_of(result)
+    run_assets(market, [*INGESTION, *DERIVED, "signals"], one(NIGHT))
+    said, expected = (
+        lake_of(each).read("predictions", caller="test", span=one(NIGHT)).rows
+        for each in (market, control)
+    )
+    assert said.select(PROBABILITIES).equals(expected.select(PROBABILITIES))
+    features = lake_of(market).read("features", caller="test", span=one(NIGHT)).rows
+    earlier = {name.split("__")[0] for name in features.columns if "__" in name}
+    assert earlier == {"beta_60", "rank_return_20", "sector_return_20"}
 
 
 def test_features_that_nothing_vouches_for_are_refused(market):
@@ -228,7 +240,7 @@ def test_features_that_nothing_vouches_for_are_refused(market):
     health = lake.read("feature_health", caller="test", span=one(NIGHT)).rows
     lake.replace("feature_health", health.clear(), span=one(NIGHT), caller="test")
     result = run_assets(market, ["signals"], one(NIGHT), raise_on_error=False)
-    assert "belong to set none" in failure_of(result)
+    assert "do not hold 179 columns" in failure_of(result)
 
 
 def test_too_few_labels_are_refused(tmp_path):
@@ -241,15 +253,24 @@ def test_too_few_labels_are_refused(tmp_path):
     assert not settings.artifacts_root.joinpath("models").exists()
 
 
-def test_signals_refuse_a_champion_of_another_feature_set(market):
-    with memory_of(market).transaction() as connection:
-        connection.execute("UPDATE model_metadata SET feature_digest = 'of-another-set'")
+def hold_another_formula(settings, session, column):
+    """Let a stored column hold another formula than the program's in a session."""
+    lake = lake_of(settings)
+    health = lake.read("feature_health", caller="test", span=one(session)).rows
+    digest = pl.when(feature=column).then(pl.lit("older")).otherwise("column_digest")
+    other = health.with_columns(column_digest=digest)
+    lake.replace("feature_health", other, span=one(session), caller="test")
+
+
+def test_signals_refuse_columns_that_hold_other_formulas_than_the_champions(market):
     run_assets(market, INGESTION + DERIVED, one(NIGHT))
+    hold_another_formula(market, NIGHT, "ma20")
     result = run_assets(market, ["signals"], one(NIGHT), raise_on_error=False)
     assert not result.success
     failure = failure_of(result)
-    assert "not to that of champion" in failure
-    assert f"--select ensemble --partition {NIGHT}" in failure
+    assert "do not hold 1 columns that model" in failure
+    assert "(ma20)" in failure
+    assert f"--select features --partition-range {NIGHT}...{NIGHT}" in failure
 
 
 def test_signals_refuse_bars_without_features(market):
@@ -261,11 +282,8 @@ def test_signals_refuse_bars_without_features(market):
     assert f"bars without features: symbol={features['symbol'][0]}" in failure_of(result)
 
 
-def test_training_refuses_features_of_an_older_set(market):
-    lake = lake_of(market)
-    health = lake.read("feature_health", caller="test", span=one(AS_OF)).rows
-    older = health.with_columns(feature_digest=pl.lit("older"))
-    lake.replace("feature_health", older, span=one(AS_OF), caller="test")
+def test_training_refuses_columns_of_an_earlier_formula(market):
+    hold_another_formula(market, AS_OF, "rsi_14")
     result = run_assets(market, ["ensemble"], one(AS_OF), raise_on_error=False)
     assert f"--select features --partition-range {AS_OF}...{AS_OF}" in failure_of(result)
 

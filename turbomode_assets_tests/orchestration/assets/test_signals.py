@@ -10,7 +10,8 @@ import pytest
 
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.ensemble import load_ensemble
-from turbomode_assets.features import feature_names
+from turbomode_assets.features import feature_families, feature_names
+from turbomode_assets.modelling.feature_sets import present_feature_set
 from turbomode_assets.modelling.training_inputs import (
     learned_versions,
     read_market,
@@ -117,7 +118,14 @@ def test_signals_equal_what_the_training_path_says_of_the_same_day(weeks):
     read = read_market(lake, master, LATER, rules, weeks.data_quality().curation)
     versions = learned_versions(lake)
     training_set = read_training_set(
-        lake, LATER, rules, versions, sectors=read.sectors, tradeable=read.tradeable
+        lake,
+        LATER,
+        rules,
+        versions,
+        columns=present_feature_set(rules),
+        families=feature_families(),
+        sectors=read.sectors,
+        tradeable=read.tradeable,
     )
     of_night = np.flatnonzero(training_set.decision == np.datetime64(NIGHT))
     model = load_ensemble(folder_of(weeks))

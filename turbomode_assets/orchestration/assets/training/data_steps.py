@@ -16,8 +16,10 @@ from turbomode_assets.ensemble.training_set import (
     with_history,
     with_regimes,
 )
+from turbomode_assets.features import feature_families
 from turbomode_assets.labels import detect_rare_events, market_regimes, update_archive
 from turbomode_assets.labels.rare_events import first_detectable_session
+from turbomode_assets.modelling.feature_sets import present_feature_set
 from turbomode_assets.modelling.gate import GateConfiguration, pass_gate
 from turbomode_assets.modelling.training_inputs import (
     candle_span,
@@ -148,6 +150,8 @@ def build_datasets(context: dg.OpExecutionContext, run: Run, lake_store: LakeRes
         as_of,
         workbench.config(),
         workbench.json("market")["versions"],
+        columns=present_feature_set(workbench.config()),
+        families=feature_families(),
         sectors=workbench.frame("sectors"),
         tradeable=workbench.json("market")["tradeable"],
     )

@@ -11,6 +11,7 @@ import polars as pl
 from turbomode_assets.config.loader import trial_digest
 from turbomode_assets.ensemble import Ensemble, Workbench, assemble_ensemble, plan_folds
 from turbomode_assets.features import feature_names
+from turbomode_assets.modelling.feature_sets import present_feature_set
 from turbomode_assets.modelling.model_identity import Identity, identify
 from turbomode_assets.orchestration.assets.training.data_steps import Run, open_run
 from turbomode_assets.orchestration.boundary import explained
@@ -90,6 +91,7 @@ def _assemble(workbench: Workbench, identity: Identity) -> Ensemble:
             "data_quality": market["data_quality"],
             "gate_override": market["gate_override"],
         },
+        formulas=present_feature_set(rules).to_json(),
     )
 
 
