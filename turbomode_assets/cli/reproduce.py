@@ -16,7 +16,8 @@ from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.ensemble import Ensemble, TrainingSet, load_ensemble, train_ensemble
-from turbomode_assets.ensemble.artefact import environment, file_digests
+from turbomode_assets.ensemble.artefact import file_digests
+from turbomode_assets.ensemble.code import environment
 from turbomode_assets.ensemble.training_set import with_history, with_regimes
 from turbomode_assets.features import feature_names
 from turbomode_assets.labels import market_regimes

@@ -8,23 +8,24 @@ Order of work: `assemble_training_set`, `plan_folds`, `learned_rows`, `fit_base_
 from turbomode_assets.ensemble.artefact import Ensemble, ensemble_version, load_ensemble
 from turbomode_assets.ensemble.calibration import Calibrator
 from turbomode_assets.ensemble.fitting import FittedModel, combinatorial_paths, fit_base_model
-from turbomode_assets.ensemble.folds import Learned, candidate_rows, learned_rows, plan_folds
+from turbomode_assets.ensemble.folds import TrainingRows, candidate_rows, learned_rows, plan_folds
 from turbomode_assets.ensemble.meta_learner import MetaLearner
 from turbomode_assets.ensemble.prediction import prediction_matrix
+from turbomode_assets.ensemble.run import train_ensemble
 from turbomode_assets.ensemble.stacking import Stacked, stack
-from turbomode_assets.ensemble.training import assemble_ensemble, train_ensemble
+from turbomode_assets.ensemble.step_results import StepResults
+from turbomode_assets.ensemble.training import assemble_ensemble
 from turbomode_assets.ensemble.training_set import TrainingSet, assemble_training_set
-from turbomode_assets.ensemble.workbench import Workbench
 
 __all__ = [
     "Calibrator",
     "Ensemble",
     "FittedModel",
-    "Learned",
     "MetaLearner",
     "Stacked",
+    "StepResults",
+    "TrainingRows",
     "TrainingSet",
-    "Workbench",
     "assemble_ensemble",
     "assemble_training_set",
     "candidate_rows",

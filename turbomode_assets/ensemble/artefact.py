@@ -2,9 +2,7 @@
 
 import datetime as dt
 import hashlib
-import importlib.metadata
 import json
-import platform
 import shutil
 import uuid
 from collections.abc import Mapping
@@ -18,7 +16,6 @@ from pydantic import ValidationError
 
 from turbomode_assets.config.models import ModelsConfig
 from turbomode_assets.config.training import TrainingConfig
-from turbomode_assets.contracts.devices import Device, choose_device
 from turbomode_assets.contracts.errors import StoreError, first_few
 from turbomode_assets.ensemble.calibration import Calibrator
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities, MetaLearner
@@ -34,16 +31,6 @@ MANIFEST_FILE = "manifest.json"
 META_LEARNER_FILE = "meta_learner.json"
 CALIBRATOR_FILE = "calibrator.json"
 OUT_OF_SAMPLE_FILE = "out_of_sample.parquet"
-_LIBRARIES = (
-    "lightgbm",
-    "numpy",
-    "polars",
-    "safetensors",
-    "scikit-learn",
-    "scipy",
-    "torch",
-    "turbomode-assets",
-)
 
 
 @dataclass(frozen=True)
@@ -235,22 +222,6 @@ def ensemble_version(
     """
     parts = [as_of.isoformat(), config_digest, feature_digest, seed, data_digest, dict(made_with)]
     return f"{as_of}-{_digest_of_json(parts)[:8]}"
-
-
-def code_digest() -> str:
-    """SHA-256 of every module of this package: what trained, to the letter."""
-    package = Path(__file__).resolve().parents[1]
-    content = hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        content.update(path.relative_to(package).as_posix().encode() + b"\0" + path.read_bytes())
-    return content.hexdigest()
-
-
-def environment(device: Device) -> dict[str, str]:
-    """What else shapes a model: libraries, Python, this package's code, and where it is trained."""
-    versions = {name: importlib.metadata.version(name) for name in _LIBRARIES}
-    versions["python"] = platform.python_version()
-    return versions | {"device": choose_device(device).type, "code": code_digest()}
 
 
 def _put_in_place(partial: Path, directory: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.ensemble.folds import FINAL, Learned, hold_out, learned_rows
+from turbomode_assets.ensemble.folds import FINAL, TrainingRows, hold_out, learned_rows
 from turbomode_assets.ensemble.training_set import TrainingSet
 from turbomode_assets.models import BaseModel, HeldOut, Probabilities, base_models
 from turbomode_assets.sessions import sessions_between
@@ -38,7 +38,7 @@ class FittedModel:
 def fit_base_model(
     training_set: TrainingSet,
     folds: list[Fold],
-    learned: Mapping[str, Learned],
+    learned: Mapping[str, TrainingRows],
     name: str,
     config: TrainingConfig,
     *,

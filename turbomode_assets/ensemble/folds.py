@@ -20,7 +20,7 @@ FINAL = "final"
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainingRows:
     """Rows that a fit learns from, ascending, and their weights, with mean 1."""
 
     rows: Rows
@@ -61,10 +61,10 @@ def sample_ordinary(training_set: TrainingSet, candidates: Rows, config: Trainin
 
 def weigh(
     training_set: TrainingSet, candidates: Rows, ordinary: Rows, config: TrainingConfig
-) -> Learned:
+) -> TrainingRows:
     """Weigh the ordinary rows of a fit, and mix in the rare events among its candidates."""
     rare = candidates[training_set.rows.get_column("rare").to_numpy()[candidates]]
-    return Learned(
+    return TrainingRows(
         *loss_weights(
             training_set.rows,
             ordinary,
@@ -77,7 +77,7 @@ def weigh(
 
 def learned_rows(
     training_set: TrainingSet, candidates: Mapping[str, Rows], config: TrainingConfig
-) -> dict[str, Learned]:
+) -> dict[str, TrainingRows]:
     """Sample and weigh the rows of every fit."""
     return {
         name: weigh(training_set, rows, sample_ordinary(training_set, rows, config), config)
@@ -86,8 +86,8 @@ def learned_rows(
 
 
 def hold_out(
-    training_set: TrainingSet, learned: Learned, config: TrainingConfig
-) -> tuple[Learned, Learned]:
+    training_set: TrainingSet, learned: TrainingRows, config: TrainingConfig
+) -> tuple[TrainingRows, TrainingRows]:
     """Split the rows of a fit into those learned from and those that decide when to stop."""
     decision, label_end = (
         training_set.decision[learned.rows],
@@ -102,5 +102,5 @@ def hold_out(
         horizon_sessions=config.triple_barrier.horizon_sessions,
         embargo_sessions=strategy.walk_forward.embargo_sessions,
     )
-    learn, stop = (Learned(learned.rows[part], learned.weights[part]) for part in parts)
+    learn, stop = (TrainingRows(learned.rows[part], learned.weights[part]) for part in parts)
     return learn, stop

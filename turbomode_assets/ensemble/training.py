@@ -1,6 +1,6 @@
-"""Training in one go: every fit, the stack, and what they scored on rows nothing had seen."""
+"""Putting fitted parts together: the ensemble, and what it scored on rows nothing had seen."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -9,41 +9,17 @@ from numpy.typing import NDArray
 
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.ensemble.artefact import Ensemble, environment
-from turbomode_assets.ensemble.fitting import FittedModel, fit_base_model
-from turbomode_assets.ensemble.folds import candidate_rows, learned_rows, plan_folds
+from turbomode_assets.ensemble.artefact import Ensemble
+from turbomode_assets.ensemble.code import environment
+from turbomode_assets.ensemble.fitting import FittedModel
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities
-from turbomode_assets.ensemble.stacking import Stacked, evaluated_rows, stack
+from turbomode_assets.ensemble.stacking import Stacked, evaluated_rows
 from turbomode_assets.ensemble.training_set import TrainingSet
-from turbomode_assets.models import Probabilities, base_models
+from turbomode_assets.models import Probabilities
 from turbomode_assets.validation import Fold, class_shares, classification_report
 
-Report = Callable[[str], None]
 Rows = NDArray[np.int64]
 FORECAST = ("p_sell", "p_hold", "p_buy")
-
-
-def train_ensemble(
-    training_set: TrainingSet, config: TrainingConfig, *, report: Report
-) -> Ensemble:
-    """Fit eight base models and stack them, and measure all of them out of sample.
-
-    The steps of a training run do the same one by one. `report` gets one line for each fit.
-
-    Raises:
-        MissingDataError: too few sessions for the folds, or a class is absent where the
-            meta-learner learns.
-    """
-    folds = plan_folds(training_set, config)
-    learned = learned_rows(training_set, candidate_rows(training_set, folds), config)
-    fitted = {
-        name: fit_base_model(training_set, folds, learned, name, config, report=report)
-        for name in base_models(config.ensemble_config.models)
-    }
-    stacked = stack(
-        base_forecasts(fitted), training_set.labels, folds, config.ensemble_config, report=report
-    )
-    return assemble_ensemble(training_set, folds, fitted, stacked, config, provenance={})
 
 
 def base_forecasts(fitted: Mapping[str, FittedModel]) -> BaseProbabilities:

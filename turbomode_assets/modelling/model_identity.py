@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from turbomode_assets.config.loader import digest_of
-from turbomode_assets.ensemble import Workbench, ensemble_version
-from turbomode_assets.ensemble.artefact import environment
+from turbomode_assets.ensemble import StepResults, TrainingSet, ensemble_version
+from turbomode_assets.ensemble.code import environment
 from turbomode_assets.modelling.feature_sets import present_feature_set
 
 
@@ -19,9 +19,9 @@ class Identity:
     environment: dict[str, str]
 
 
-def identify(workbench: Workbench) -> Identity:
+def identify(results: StepResults) -> Identity:
     """Name the model of a training run whose rows are complete."""
-    training_set, rules = workbench.training_set(), workbench.config()
+    training_set, rules = results.get(TrainingSet), results.config
     made_with = environment(rules.feature_engineering.device)
     config, features, rows = (
         digest_of(rules),

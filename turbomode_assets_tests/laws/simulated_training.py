@@ -1,6 +1,7 @@
 """A training run in memory, on a simulated market with a planted edge or without one."""
 
 import datetime as dt
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,22 +16,16 @@ from turbomode_assets.ensemble import (
     Stacked,
     TrainingSet,
     assemble_training_set,
-    candidate_rows,
-    fit_base_model,
-    learned_rows,
-    plan_folds,
-    stack,
 )
 from turbomode_assets.ensemble.contributions import feature_contributions, importance_table
-from turbomode_assets.ensemble.evaluation import Evaluation, evaluate
+from turbomode_assets.ensemble.evaluation import Evaluation
 from turbomode_assets.ensemble.fitting import FittedModel
 from turbomode_assets.ensemble.promotion import GateDecision, judge_promotion
-from turbomode_assets.ensemble.stacking import evaluated_rows
-from turbomode_assets.ensemble.training import base_forecasts, training_shares
+from turbomode_assets.ensemble.run import judge as judge_models
+from turbomode_assets.ensemble.run import train
 from turbomode_assets.ensemble.training_set import with_regimes
 from turbomode_assets.features import compute_features, feature_families
 from turbomode_assets.labels import market_regimes, triple_barrier
-from turbomode_assets.models import base_models
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.vendors import fetch_corporate_actions, fetch_universe
 from turbomode_assets.vendors.simulated import SimulatedVendor
@@ -57,7 +52,7 @@ class Study:
     """One simulated market, trained and judged as a training run does."""
 
     training_set: TrainingSet
-    fitted: dict[str, FittedModel]
+    fitted: Mapping[str, FittedModel]
     stacked: Stacked
     judged: Evaluation
     decision: GateDecision
@@ -112,31 +107,9 @@ def train_and_judge(edge: float, seed: int, configs: Path) -> Study:
 
 def judge(training_set: TrainingSet, adjusted: pl.DataFrame, config: TrainingConfig) -> Study:
     """Train on a training set and hold the result against the gate."""
-    folds = plan_folds(training_set, config)
-    learned = learned_rows(training_set, candidate_rows(training_set, folds), config)
-    fitted = {
-        name: fit_base_model(training_set, folds, learned, name, config, report=lambda line: None)
-        for name in base_models(config.ensemble_config.models)
-    }
-    stacked = stack(
-        base_forecasts(fitted),
-        training_set.labels,
-        folds,
-        config.ensemble_config,
-        report=lambda line: None,
-    )
-    rows = evaluated_rows(folds)
-    judged = evaluate(
-        training_set.rows[rows],
-        {name: each.out_of_fold[rows] for name, each in fitted.items()}
-        | {"ensemble": stacked.forecast[rows]},
-        training_shares(training_set, folds)[rows],
-        adjusted,
-        config.validation_strategy,
-        config.sector_symbol_tracking,
-        trials={},
-    )
+    trained = train(training_set, config, report=lambda line: None)
+    judged = judge_models(training_set, trained, adjusted, config, trials={})
     decision = judge_promotion(
         judged.figures, judged.regimes, config.model_promotion_gate, improvement=None
     )
-    return Study(training_set, fitted, stacked, judged, decision)
+    return Study(training_set, trained.fitted, trained.stacked, judged, decision)

@@ -26,8 +26,8 @@ from turbomode_assets.drift import drift_by_session, drift_verdicts, freeze_refe
 from turbomode_assets.ensemble import (
     Calibrator,
     MetaLearner,
+    StepResults,
     TrainingSet,
-    Workbench,
     assemble_training_set,
     candidate_rows,
     combinatorial_paths,
@@ -38,6 +38,7 @@ from turbomode_assets.ensemble import (
 from turbomode_assets.ensemble.evaluation import compare_on_same_rows
 from turbomode_assets.ensemble.folds import hold_out
 from turbomode_assets.ensemble.promotion import improvement_lag
+from turbomode_assets.ensemble.step_results import RunRules
 from turbomode_assets.features import compute_features, device_name
 from turbomode_assets.labels import triple_barrier
 from turbomode_assets.modelling.feature_sets import present_feature_set
@@ -234,8 +235,7 @@ def _stopping(config: TrainingConfig) -> object:
 
 def _validated_models(config: TrainingConfig) -> object:
     with tempfile.TemporaryDirectory() as folder:
-        workbench = Workbench(Path(folder))
-        workbench.save_json("configuration", config.model_dump(mode="json"))
+        StepResults(Path(folder)).put(RunRules("by hand", dt.datetime.now(dt.UTC), config))
         planned = plan_cross_validation({"folder": folder, "as_of": AS_OF.isoformat()})
         return [output.value for output in planned]
 

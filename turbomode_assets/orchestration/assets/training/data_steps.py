@@ -1,6 +1,7 @@
 """Steps of a training run up to the rows and weights that every fit learns from."""
 
 import datetime as dt
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,11 +9,19 @@ import dagster as dg
 import polars as pl
 
 from turbomode_assets.config.loader import TRAINING_FILE, digest_of
+from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.ensemble import Workbench
+from turbomode_assets.ensemble import StepResults
 from turbomode_assets.ensemble.error_replay import confident_errors, update_replay_buffer
-from turbomode_assets.ensemble.folds import candidate_rows, plan_folds, sample_ordinary, weigh
+from turbomode_assets.ensemble.run import sample, weigh_samples
+from turbomode_assets.ensemble.step_results import (
+    LearningMemory,
+    MarketInputs,
+    RunRules,
+    SampledRows,
+)
 from turbomode_assets.ensemble.training_set import (
+    TrainingSet,
     with_history,
     with_regimes,
 )
@@ -45,7 +54,7 @@ from turbomode_assets.stores.learning_memory import rare_event_archive, replay_b
 from turbomode_assets.stores.model_registry import audit_configuration, versions_trained_on
 
 Run = dict[str, str]
-"""What steps hand on: the workbench's `folder`, and the session it trains `as_of`."""
+"""What steps hand on: the `folder` of their results, and the session it trains `as_of`."""
 
 
 class TrainingConfiguration(dg.Config):
@@ -75,10 +84,9 @@ def load_config_version(
         loaded_at=started_at,
     )
     _sweep_workbenches(context.instance, artifacts.open())
-    workbench = Workbench(artifacts.open().workbench(context.run_id))
-    workbench.clear()
-    workbench.save_json("configuration", rules.model_dump(mode="json"))
-    workbench.save_json("run", {"cause": config.cause, "started_at": started_at.isoformat()})
+    results = StepResults(artifacts.open().workbench(context.run_id))
+    results.clear()
+    results.put(RunRules(config.cause, started_at, rules))
     context.add_output_metadata(
         {
             "version": rules.version,
@@ -87,7 +95,7 @@ def load_config_version(
             "cause": config.cause,
         }
     )
-    return {"folder": str(workbench.folder), "as_of": str(as_of)}
+    return {"folder": str(results.folder), "as_of": str(as_of)}
 
 
 def _sweep_workbenches(instance: dg.DagsterInstance, artifacts: Artifacts) -> None:
@@ -110,8 +118,8 @@ def load_raw_data_from_master(
     memory: MemoryResource,
 ) -> Run:
     """Pass the GREEN gate, and pin the version of every table that is read."""
-    workbench, as_of = open_run(run)
-    rules, quality, lake = workbench.config(), settings.data_quality(), lake_store.open()
+    results, as_of = open_run(run)
+    rules, quality, lake = results.config, settings.data_quality(), lake_store.open()
     passage = pass_gate(
         master.open(),
         memory.open(),
@@ -123,17 +131,16 @@ def load_raw_data_from_master(
     )
     market = read_market(lake, master.open(), as_of, rules, quality.curation)
     versions = learned_versions(lake) | market.versions
-    workbench.save_frame("adjusted", market.adjusted)
-    workbench.save_frame("sectors", market.sectors)
-    workbench.save_json(
-        "market",
-        {
-            "versions": versions,
-            "vendors": market.vendors,
-            "tradeable": market.tradeable,
-            "gate_override": passage.override,
-            "data_quality": digest_of(quality),
-        },
+    results.put(
+        MarketInputs(
+            adjusted=market.adjusted,
+            sectors=market.sectors,
+            versions=versions,
+            vendors=market.vendors,
+            tradeable=market.tradeable,
+            gate_override=passage.override,
+            data_quality=digest_of(quality),
+        )
     )
     bars = {"bars": market.adjusted.height, "vendor": ", ".join(market.vendors)}
     context.add_output_metadata(passage.metadata | bars | {"store_versions": versions})
@@ -144,23 +151,24 @@ def load_raw_data_from_master(
 @explained
 def build_datasets(context: dg.OpExecutionContext, run: Run, lake_store: LakeResource) -> Run:
     """Join features and labels into what may be learned; refuse features that leak."""
-    workbench, as_of = open_run(run)
+    results, as_of = open_run(run)
+    rules, market = results.config, results.get(MarketInputs)
     training_set = read_training_set(
         lake_store.open(),
         as_of,
-        workbench.config(),
-        workbench.json("market")["versions"],
-        columns=present_feature_set(workbench.config()),
+        rules,
+        market.versions,
+        columns=present_feature_set(rules),
         families=feature_families(),
-        sectors=workbench.frame("sectors"),
-        tradeable=workbench.json("market")["tradeable"],
+        sectors=market.sectors,
+        tradeable=market.tradeable,
     )
-    workbench.save_training_set(training_set)
+    results.put(training_set)
     context.add_output_metadata(
         {
             "rows": len(training_set.labels),
             "symbols": training_set.rows.get_column("symbol").n_unique(),
-            "sessions": str(training_span(as_of, workbench.config())),
+            "sessions": str(training_span(as_of, rules)),
             "features": len(training_set.matrix.columns),
             "warm_up_rows": training_set.warm_up_rows,
             "unexpired_rows": training_set.unexpired_rows,
@@ -175,11 +183,11 @@ def build_datasets(context: dg.OpExecutionContext, run: Run, lake_store: LakeRes
 @explained
 def apply_regime_labels(context: dg.OpExecutionContext, run: Run) -> Run:
     """Name the market regime of every session, from what was known at its close."""
-    workbench, _ = open_run(run)
-    regimes = market_regimes(workbench.frame("adjusted"), workbench.config().regime_labeling)
-    training_set = with_regimes(workbench.training_set(), regimes)
-    workbench.save_frame("regimes", regimes)
-    workbench.save_rows(training_set)
+    results, _ = open_run(run)
+    adjusted = results.get(MarketInputs).adjusted
+    regimes = market_regimes(adjusted, results.config.regime_labeling)
+    training_set = with_regimes(results.get(TrainingSet), regimes)
+    results.put_rows(training_set)
     context.add_output_metadata(
         {"sessions": _shares(regimes, "regime"), "rows": _shares(training_set.rows, "regime")}
     )
@@ -196,38 +204,36 @@ def apply_balanced_sampling(
     artifacts: ArtifactsResource,
 ) -> Run:
     """Bring rare events and past errors up to date, and draw the ordinary rows of every fit."""
-    workbench, as_of = open_run(run)
-    rules, book = workbench.config(), memory.open()
-    archive = _rare_events(workbench, book, as_of)
+    results, as_of = open_run(run)
+    rules, book, market = results.config, memory.open(), results.get(MarketInputs)
+    archive = _rare_events(rules, market.adjusted, book, as_of)
     buffer, forecasts = _replayed_errors(
-        workbench, book, lake_store.open(), artifacts.open(), as_of
+        rules, market.versions, book, lake_store.open(), artifacts.open(), as_of
     )
-    workbench.save_frame("rare_events", archive)
-    workbench.save_frame("error_replay", buffer)
     training_set = with_history(
-        workbench.training_set(), archive, buffer, rules.error_replay_buffer
+        results.get(TrainingSet), archive, buffer, rules.error_replay_buffer
     )
-    workbench.save_rows(training_set)
-    candidates = candidate_rows(training_set, plan_folds(training_set, rules))
-    ordinary = {fit: sample_ordinary(training_set, rows, rules) for fit, rows in candidates.items()}
-    workbench.save_fits("candidates", candidates)
-    workbench.save_fits("ordinary", ordinary)
+    sampled = sample(training_set, rules)
+    results.put_rows(training_set)
+    for result in (LearningMemory(archive, buffer), sampled):
+        results.put(result)
     context.add_output_metadata(
         {
             "rare_events": archive.height,
             "replayed_errors": buffer.height,
             "forecasts_of_champion": forecasts,
             "rare_rows": int(training_set.rows.get_column("rare").sum()),
-            "candidates": {fit: len(rows) for fit, rows in candidates.items()},
-            "ordinary": {fit: len(rows) for fit, rows in ordinary.items()},
+            "candidates": {fit: len(rows) for fit, rows in sampled.candidates.items()},
+            "ordinary": {fit: len(rows) for fit, rows in sampled.ordinary.items()},
         }
     )
     return run
 
 
-def _rare_events(workbench: Workbench, book: ModelMemory, as_of: dt.date) -> pl.DataFrame:
+def _rare_events(
+    rules: TrainingConfig, adjusted: pl.DataFrame, book: ModelMemory, as_of: dt.date
+) -> pl.DataFrame:
     """The archive of rare events, with what the bars hold of them."""
-    rules, adjusted = workbench.config(), workbench.frame("adjusted")
     return update_archive(
         rare_event_archive(book),
         detect_rare_events(adjusted, rules.rare_event_archive),
@@ -238,16 +244,20 @@ def _rare_events(workbench: Workbench, book: ModelMemory, as_of: dt.date) -> pl.
 
 
 def _replayed_errors(
-    workbench: Workbench, book: ModelMemory, lake: Lake, artifacts: Artifacts, as_of: dt.date
+    rules: TrainingConfig,
+    versions: Mapping[str, int],
+    book: ModelMemory,
+    lake: Lake,
+    artifacts: Artifacts,
+    as_of: dt.date,
 ) -> tuple[pl.DataFrame, str]:
     """The buffer of confident errors, with what is known of past forecasts; and whose they are."""
-    rules = workbench.config()
     champion, whose = champion_forecasts(book, artifacts, as_of)
     labelled = rules.triple_barrier.model_dump(mode="json")
     forecasts = known_forecasts(
         lake,
         rules,
-        workbench.json("market")["versions"],
+        versions,
         champion=champion,
         comparable=versions_trained_on(book, "triple_barrier", labelled),
         as_of=as_of,
@@ -263,13 +273,11 @@ def _replayed_errors(
 @explained
 def apply_regime_weighted_loss(context: dg.OpExecutionContext, run: Run) -> Run:
     """Weigh every row of every fit by class, regime, uniqueness and replayed error."""
-    workbench, _ = open_run(run)
-    training_set, rules = workbench.training_set(), workbench.config()
-    candidates, ordinary = workbench.fits("candidates"), workbench.fits("ordinary")
-    learned = {
-        fit: weigh(training_set, rows, ordinary[fit], rules) for fit, rows in candidates.items()
-    }
-    workbench.save_learned(learned)
+    results, _ = open_run(run)
+    sampled = results.get(SampledRows)
+    learned = weigh_samples(results.get(TrainingSet), sampled, results.config)
+    for fit, each in learned.items():
+        results.put(each, fit)
     context.add_output_metadata(
         {
             f"fit {fit}": {
@@ -283,9 +291,9 @@ def apply_regime_weighted_loss(context: dg.OpExecutionContext, run: Run) -> Run:
     return run
 
 
-def open_run(run: Run) -> tuple[Workbench, dt.date]:
-    """Open the workbench of a run, and say what session it trains as of."""
-    return Workbench(Path(run["folder"])), dt.date.fromisoformat(run["as_of"])
+def open_run(run: Run) -> tuple[StepResults, dt.date]:
+    """Open the results of a run's steps, and say what session it trains as of."""
+    return StepResults(Path(run["folder"])), dt.date.fromisoformat(run["as_of"])
 
 
 def _shares(rows: pl.DataFrame, column: str) -> dict[str, Any]:

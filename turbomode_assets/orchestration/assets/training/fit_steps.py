@@ -6,10 +6,10 @@ import dagster as dg
 import numpy as np
 
 from turbomode_assets.config.models import ModelsConfig
-from turbomode_assets.ensemble import combinatorial_paths, fit_base_model, plan_folds
-from turbomode_assets.ensemble.folds import FINAL
-from turbomode_assets.ensemble.stacking import forecasts_without, stack
-from turbomode_assets.ensemble.training import base_forecasts
+from turbomode_assets.ensemble import TrainingSet, combinatorial_paths, plan_folds
+from turbomode_assets.ensemble import run as path
+from turbomode_assets.ensemble.folds import FINAL, TrainingRows
+from turbomode_assets.ensemble.step_results import CombinatorialPaths, FitCourse
 from turbomode_assets.orchestration.assets.training.data_steps import Run, open_run
 from turbomode_assets.orchestration.boundary import explained
 
@@ -20,17 +20,12 @@ def _fit_step(name: str) -> dg.OpDefinition:
     @dg.op(name=name, description=f"Fit {name} on every fold, stopping early, and on all rows.")
     @explained
     def fit(context: dg.OpExecutionContext, run: Run) -> Run:
-        workbench, _ = open_run(run)
-        training_set, rules = workbench.training_set(), workbench.config()
-        fitted = fit_base_model(
-            training_set,
-            plan_folds(training_set, rules),
-            workbench.learned(),
-            name,
-            rules,
-            report=context.log.info,
+        results, _ = open_run(run)
+        learned = results.parts(TrainingRows)
+        fitted = path.fit_model(
+            results.get(TrainingSet), learned, name, results.config, report=context.log.info
         )
-        workbench.save_fitted(fitted)
+        results.put_fitted(fitted)
         seconds = {fit: round(each, 2) for fit, each in fitted.seconds.items()}
         context.add_output_metadata({"iterations": dict(fitted.iterations), "seconds": seconds})
         return run
@@ -46,17 +41,14 @@ _FIT_STEPS = [_fit_step(name) for name in ModelsConfig.model_fields]
 def stack_models(context: dg.OpExecutionContext, runs: list[Run]) -> Run:
     """Fit meta-learner and calibrator on out-of-fold forecasts, with and without each model."""
     run = runs[0]
-    workbench, _ = open_run(run)
-    training_set, rules = workbench.training_set(), workbench.config()
-    folds, fitted = plan_folds(training_set, rules), workbench.fitted()
-    base, labels = base_forecasts(fitted), training_set.labels
-    stacked = stack(base, labels, folds, rules.ensemble_config, report=context.log.info)
-    without = forecasts_without(base, labels, folds, list(fitted), rules.ensemble_config)
-    workbench.save_stacked(stacked)
-    for name, forecast in without.items():
-        workbench.save_array(f"without_{name}", forecast)
+    results, _ = open_run(run)
+    training_set, rules, fitted = results.get(TrainingSet), results.config, results.fitted()
+    stacked = path.stack_models(training_set, fitted, rules, report=context.log.info)
+    results.put(stacked)
+    results.put(path.stack_without_each(training_set, fitted, rules))
+    folds = len(plan_folds(training_set, rules))
     context.add_output_metadata(
-        {"models": list(fitted), "calibration": stacked.calibrator.method, "folds": len(folds)}
+        {"models": list(fitted), "calibration": stacked.calibrator.method, "folds": folds}
     )
     return run
 
@@ -71,8 +63,8 @@ def train_ensemble(run: Run) -> Run:
 @dg.op(out=dg.DynamicOut())
 def plan_cross_validation(run: Run) -> Iterator[dg.DynamicOutput[str]]:
     """Name the models that combinatorial cross-validation is configured for."""
-    workbench, _ = open_run(run)
-    for name in workbench.config().validation_strategy.combinatorial.models:
+    results, _ = open_run(run)
+    for name in results.config.validation_strategy.combinatorial.models:
         yield dg.DynamicOutput(name, mapping_key=name)
 
 
@@ -80,14 +72,14 @@ def plan_cross_validation(run: Run) -> Iterator[dg.DynamicOutput[str]]:
 @explained
 def cross_validate(context: dg.OpExecutionContext, name: str, run: Run) -> str:
     """Forecast every row on all paths of combinatorial purged cross-validation."""
-    workbench, _ = open_run(run)
+    results, _ = open_run(run)
     paths = combinatorial_paths(
-        workbench.training_set(),
+        results.get(TrainingSet),
         name,
-        workbench.config(),
-        iterations=workbench.json(f"course_{name}")["iterations"][FINAL],
+        results.config,
+        iterations=results.get(FitCourse, name).iterations[FINAL],
         report=context.log.info,
     )
-    workbench.save_array(f"paths_{name}", paths.astype(np.float32))
+    results.put(CombinatorialPaths(paths.astype(np.float32)), name)
     context.add_output_metadata({"model": name, "paths": len(paths)})
     return name

@@ -8,12 +8,14 @@ import numpy as np
 import polars as pl
 
 from turbomode_assets.contracts.errors import StoreError
-from turbomode_assets.ensemble import Ensemble, Workbench, load_ensemble
-from turbomode_assets.ensemble.evaluation import compare_on_same_rows
+from turbomode_assets.ensemble import Ensemble, Stacked, StepResults, TrainingSet, load_ensemble
+from turbomode_assets.ensemble.evaluation import Evaluation, compare_on_same_rows
 from turbomode_assets.ensemble.promotion import improvement_lag, judge_promotion
+from turbomode_assets.ensemble.step_results import GateOutcome
 from turbomode_assets.ensemble.training import FORECAST
 from turbomode_assets.modelling.model_identity import identify
 from turbomode_assets.modelling.training_inputs import champion_before
+from turbomode_assets.models import Probabilities
 from turbomode_assets.orchestration.assets.training.data_steps import Run, open_run
 from turbomode_assets.orchestration.boundary import explained
 from turbomode_assets.orchestration.resources.stores import ArtifactsResource, MemoryResource
@@ -36,25 +38,22 @@ def compare_models_promotion_gate(
     artifacts: ArtifactsResource,
 ) -> Run:
     """Hold the figures against the gate, and the forecasts against the champion's."""
-    workbench, _ = open_run(run)
-    judged, gate = workbench.evaluation(), workbench.config().model_promotion_gate
-    champion = _opponent(workbench, memory.open())
+    results, _ = open_run(run)
+    judged, gate = results.get(Evaluation), results.config.model_promotion_gate
+    champion = _opponent(results, memory.open())
     improvement, compared = None, "there is no champion yet"
     if champion is not None:
         try:
             folder = artifacts.open().model_folder(champion.model_version)
-            improvement, compared = _improvement(workbench, load_ensemble(folder / ENSEMBLE))
+            improvement, compared = _improvement(results, load_ensemble(folder / ENSEMBLE))
         except StoreError as error:
             # A damaged champion must not stop its successor; it is not beaten unseen either.
             improvement, compared = _NOT_MEASURED, str(error)
     decision = judge_promotion(judged.figures, judged.regimes, gate, improvement=improvement)
     against = champion.model_version if champion else None
-    workbench.save_json(
-        "decision",
-        {"passed": decision.passed, "reason": decision.reason, "against": against},
-    )
-    workbench.save_json("rules", json.loads(decision.to_json()))
-    shown = pl.DataFrame(json.loads(decision.to_json()))
+    rules = json.loads(decision.to_json())
+    results.put(GateOutcome(decision.passed, decision.reason, against, rules))
+    shown = pl.DataFrame(rules)
     context.add_output_metadata(
         {
             "passed": decision.passed,
@@ -67,27 +66,27 @@ def compare_models_promotion_gate(
     return run
 
 
-def _opponent(workbench: Workbench, memory: ModelMemory) -> Champion | None:
+def _opponent(results: StepResults, memory: ModelMemory) -> Champion | None:
     """Who would send signals if this model did not: the champion when it would take effect."""
-    as_of = workbench.training_set().as_of
-    shadow = workbench.config().model_promotion_gate.shadow_sessions
+    as_of = results.get(TrainingSet).as_of
+    shadow = results.config.model_promotion_gate.shadow_sessions
     champion = champion_or_none(memory, offset_session(as_of, shadow))
-    if champion and champion.model_version == identify(workbench).model_version:
+    if champion and champion.model_version == identify(results).model_version:
         return champion_before(memory, as_of)
     return champion
 
 
-def _improvement(workbench: Workbench, champion: Ensemble) -> tuple[PairedImprovement, str]:
+def _improvement(results: StepResults, champion: Ensemble) -> tuple[PairedImprovement, str]:
     """Compare with the champion on rows that neither had learned from; say what was compared.
 
     Of decisions that the champion learned from, what it said out of sample counts; of later ones,
     what it says now. Labels made by another rule cannot be compared.
     """
-    training_set, rules = workbench.training_set(), workbench.config()
+    training_set, rules = results.get(TrainingSet), results.config
     if champion.configuration["triple_barrier"] != rules.triple_barrier.model_dump(mode="json"):
         return _NOT_MEASURED, "the champion forecasts labels of another triple_barrier"
-    forecast = workbench.stacked().forecast
-    shared = _champion_forecasts(workbench, champion)
+    forecast = results.get(Stacked).forecast
+    shared = _champion_forecasts(training_set, forecast, champion)
     at = shared.get_column("at").to_numpy()
     if not len(at):
         return _NOT_MEASURED, "no row was forecast by both"
@@ -106,10 +105,12 @@ def _improvement(workbench: Workbench, champion: Ensemble) -> tuple[PairedImprov
     )
 
 
-def _champion_forecasts(workbench: Workbench, champion: Ensemble) -> pl.DataFrame:
+def _champion_forecasts(
+    training_set: TrainingSet, forecast: Probabilities, champion: Ensemble
+) -> pl.DataFrame:
     """What the champion says of the rows that this model was judged on, by their place `at`."""
-    training_set, key = workbench.training_set(), ["symbol", "decision_session"]
-    judged = pl.Series(~np.isnan(workbench.stacked().forecast[:, 0]))
+    key = ["symbol", "decision_session"]
+    judged = pl.Series(~np.isnan(forecast[:, 0]))
     rows = training_set.rows.with_row_index("at").filter(judged)
     shared = rows.join(
         champion.out_of_sample.select(*key, *FORECAST), on=key, how="inner", validate="1:1"

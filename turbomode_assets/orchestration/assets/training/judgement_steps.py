@@ -1,6 +1,6 @@
 """Steps of a training run that judge what was fitted, and decide whether its signals go out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
@@ -20,20 +20,18 @@ from turbomode_assets.drift import (
     freeze_predictions,
     freeze_reference,
 )
-from turbomode_assets.ensemble import TrainingSet, Workbench, plan_folds
+from turbomode_assets.ensemble import Stacked, StepResults, TrainingSet, plan_folds
 from turbomode_assets.ensemble.contributions import (
     feature_contributions,
     importance_drift,
     importance_table,
     sample_rows,
 )
-from turbomode_assets.ensemble.evaluation import (
-    Evaluation,
-    combinatorial_evaluation,
-    evaluate,
-)
+from turbomode_assets.ensemble.evaluation import Evaluation, combinatorial_evaluation
+from turbomode_assets.ensemble.run import StackedWithout, TrainedModels, judge
 from turbomode_assets.ensemble.stacking import evaluated_rows, settled_forecast
-from turbomode_assets.ensemble.training import FORECAST, base_forecasts, training_shares
+from turbomode_assets.ensemble.step_results import CombinatorialPaths, MarketInputs, Trials
+from turbomode_assets.ensemble.training import FORECAST, base_forecasts
 from turbomode_assets.modelling.training_inputs import champion_before
 from turbomode_assets.orchestration.assets.metadata import inline_picture, store_picture
 from turbomode_assets.orchestration.assets.training.data_steps import Run, open_run
@@ -68,14 +66,21 @@ def run_regime_aware_validation(
     context: dg.OpExecutionContext, run: Run, crossed: list[str], memory: MemoryResource
 ) -> Run:
     """Score every model and the ensemble on rows that nothing in them had seen, by regime too."""
-    workbench, _ = open_run(run)
-    trials = trial_sharpes(memory.open(), workbench.training_set().as_of)
-    trials.pop(trial_digest(workbench.config()), None)
-    workbench.save_json("trials", trials)
-    judged = _evaluate(workbench, trials)
-    workbench.save_evaluation(judged)
-    paths = _paths(workbench, crossed)
-    workbench.save_frame("combinatorial", paths)
+    results, as_of = open_run(run)
+    training_set, config = results.get(TrainingSet), results.config
+    trials = trial_sharpes(memory.open(), as_of)
+    trials.pop(trial_digest(config), None)
+    judged = judge(
+        training_set,
+        TrainedModels(results.fitted(), results.get(Stacked)),
+        results.get(MarketInputs).adjusted,
+        config,
+        trials=trials,
+        without=results.get(StackedWithout),
+    )
+    for result in (Trials(trials), judged):
+        results.put(result)
+    paths = _paths(results, crossed)
     context.add_output_metadata(
         {name: value for name, value in judged.figures.items() if value is not None}
         | {
@@ -83,51 +88,33 @@ def run_regime_aware_validation(
             "ablation": _table(judged.ablation),
             "combinatorial_paths": _table(paths),
         }
-        | _pictures(workbench, judged)
+        | _pictures(results, judged)
     )
     return run
 
 
-def _evaluate(workbench: Workbench, trials: Mapping[str, float]) -> Evaluation:
-    training_set, rules = workbench.training_set(), workbench.config()
-    folds = plan_folds(training_set, rules)
-    rows = evaluated_rows(folds)
-    names = list(workbench.models())
-    forecasts = {name: workbench.array(f"out_of_fold_{name}")[rows] for name in names}
-    return evaluate(
-        training_set.rows[rows],
-        forecasts | {"ensemble": workbench.stacked().forecast[rows]},
-        training_shares(training_set, folds)[rows],
-        workbench.frame("adjusted"),
-        rules.validation_strategy,
-        rules.sector_symbol_tracking,
-        trials=trials,
-        without={name: workbench.array(f"without_{name}")[rows] for name in names},
-    )
-
-
-def _paths(workbench: Workbench, crossed: list[str]) -> pl.DataFrame:
-    rows = workbench.training_set().rows
+def _paths(results: StepResults, crossed: list[str]) -> pl.DataFrame:
+    rows, adjusted = results.get(TrainingSet).rows, results.get(MarketInputs).adjusted
     frames = [
         combinatorial_evaluation(
-            rows, workbench.array(f"paths_{name}").astype(np.float64), workbench.frame("adjusted")
+            rows, results.get(CombinatorialPaths, name).paths.astype(np.float64), adjusted
         ).select(pl.lit(name).alias("model"), pl.all())
         for name in crossed
     ]
     return pl.concat(frames) if frames else pl.DataFrame({"model": []}, schema={"model": pl.String})
 
 
-def _pictures(workbench: Workbench, judged: Evaluation) -> dict[str, dg.MetadataValue]:
-    training_set = workbench.training_set()
-    rows = evaluated_rows(plan_folds(training_set, workbench.config()))
-    forecast, labels = workbench.stacked().forecast[rows], training_set.labels[rows]
-    vendors = workbench.json("market")["vendors"]
+def _pictures(results: StepResults, judged: Evaluation) -> dict[str, dg.MetadataValue]:
+    training_set = results.get(TrainingSet)
+    rows = evaluated_rows(plan_folds(training_set, results.config))
+    forecast, labels = results.get(Stacked).forecast[rows], training_set.labels[rows]
+    vendors = results.get(MarketInputs).vendors
     named = training_set.rows[rows].select(
         "regime", "label", predicted=pl.Series(forecast.argmax(axis=1), dtype=pl.Int8)
     )
     curves = {
         name: [(int(fold), curve) for fold, curve in each.curves.items() if curve]
-        for name, each in workbench.fitted().items()
+        for name, each in results.fitted().items()
         if any(each.curves.values())
     }
     drawn = {
@@ -136,7 +123,7 @@ def _pictures(workbench: Workbench, judged: Evaluation) -> dict[str, dg.Metadata
         "regime_confusion": lambda: regime_confusion_picture(named, vendors=vendors),
         "ablation_picture": lambda: ablation_picture(judged.ablation, vendors=vendors),
     }
-    folder = workbench.reports
+    folder = results.reports
     return {
         name: inline_picture(name, store_picture(draw, folder / f"{name}.png"))
         for name, draw in drawn.items()
@@ -147,8 +134,9 @@ def _pictures(workbench: Workbench, judged: Evaluation) -> dict[str, dg.Metadata
 @explained
 def run_sector_symbol_analysis(context: dg.OpExecutionContext, run: Run) -> Run:
     """Report sectors and symbols that are too thin to judge, or where the ensemble does worst."""
-    workbench, _ = open_run(run)
-    sectors, symbols = (workbench.frame(f"judged_{name}") for name in ("sectors", "symbols"))
+    results, _ = open_run(run)
+    judged = results.get(Evaluation)
+    sectors, symbols = judged.sectors, judged.symbols
     alerted = symbols.filter(pl.col("alerts").list.len() > 0)
     worst = symbols.sort("log_loss", descending=True, nulls_last=True).head(10)
     context.add_output_metadata(
@@ -175,17 +163,17 @@ def run_drift_detection(
     artifacts: ArtifactsResource,
 ) -> Run:
     """Freeze what features, forecasts and labels look like, and compare with the champion's."""
-    workbench, as_of = open_run(run)
-    training_set, rules = workbench.training_set(), workbench.config().drift_detection
+    results, as_of = open_run(run)
+    training_set, rules = results.get(TrainingSet), results.config.drift_detection
     reference = freeze_reference(
         training_set.features,
         training_set.matrix.columns,
         rules,
         sessions=training_set.rows.get_column(DECISION_SESSION),
     )
-    reference.save(workbench.folder / DRIFT_REFERENCE)
+    reference.save(results.folder / DRIFT_REFERENCE)
     context.add_output_metadata(
-        {"features": len(training_set.matrix.columns)} | _freeze_subjects(workbench)
+        {"features": len(training_set.matrix.columns)} | _freeze_subjects(results)
     )
     champion = champion_before(memory.open(), as_of)
     if champion is not None:
@@ -200,10 +188,10 @@ def run_drift_detection(
     return run
 
 
-def _freeze_subjects(workbench: Workbench) -> dict[str, Any]:
+def _freeze_subjects(results: StepResults) -> dict[str, Any]:
     """Freeze forecasts and labels where there are enough; the rows of each, or why not."""
-    training_set, config = workbench.training_set(), workbench.config()
-    said = settled_forecast(base_forecasts(workbench.fitted()), workbench.stacked())
+    training_set, config = results.get(TrainingSet), results.config
+    said = settled_forecast(base_forecasts(results.fitted()), results.get(Stacked))
     forecasts = pl.DataFrame(said, schema=list(FORECAST)).with_columns(
         session=training_set.rows.get_column(DECISION_SESSION)
     )
@@ -217,7 +205,7 @@ def _freeze_subjects(workbench: Workbench) -> dict[str, Any]:
         name = file.removesuffix(".json")
         try:
             reference = frozen()
-            reference.save(workbench.folder / file)
+            reference.save(results.folder / file)
             facts[name] = f"{reference.rows} rows"
         except MissingDataError as error:
             # Too short a history to watch these must not stop a training that is long enough.
@@ -245,24 +233,24 @@ def run_shap_analysis(
     artifacts: ArtifactsResource,
 ) -> Run:
     """Attribute forecasts to features, and compare importance with the champion's."""
-    workbench, as_of = open_run(run)
-    training_set, rules = workbench.training_set(), workbench.config()
+    results, as_of = open_run(run)
+    training_set, rules = results.get(TrainingSet), results.config
     picked = sample_rows(
         rules.shap_analysis.sample_rows,
         evaluated_rows(plan_folds(training_set, rules)),
         seed=rules.training_orchestrator.seed,
     )
     table = importance_table(
-        feature_contributions(workbench.models(), training_set.matrix.select(picked)),
+        feature_contributions(results.models(), training_set.matrix.select(picked)),
         training_set.matrix.columns,
         training_set.families,
         regimes=training_set.rows.get_column("regime")[picked].to_list(),
     )
-    workbench.save_frame("importance", table)
-    top, vendors = rules.shap_analysis.top_features, workbench.json("market")["vendors"]
+    table.write_parquet(results.folder / IMPORTANCE)
+    top, vendors = rules.shap_analysis.top_features, results.get(MarketInputs).vendors
     content = store_picture(
         lambda: importance_picture(table, top=top, vendors=vendors),
-        workbench.reports / "importance.png",
+        results.reports / "importance.png",
     )
     facts = {"rows": len(picked), "importance": inline_picture("importance", content)}
     champion = champion_before(memory.open(), as_of)

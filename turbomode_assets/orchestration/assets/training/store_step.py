@@ -9,7 +9,22 @@ import dagster as dg
 import polars as pl
 
 from turbomode_assets.config.loader import trial_digest
-from turbomode_assets.ensemble import Ensemble, Workbench, assemble_ensemble, plan_folds
+from turbomode_assets.ensemble import (
+    Ensemble,
+    Stacked,
+    StepResults,
+    TrainingSet,
+    assemble_ensemble,
+    plan_folds,
+)
+from turbomode_assets.ensemble.evaluation import Evaluation
+from turbomode_assets.ensemble.step_results import (
+    GateOutcome,
+    LearningMemory,
+    MarketInputs,
+    RunRules,
+    Trials,
+)
 from turbomode_assets.features import feature_names
 from turbomode_assets.modelling.feature_sets import present_feature_set
 from turbomode_assets.modelling.model_identity import Identity, identify
@@ -33,9 +48,6 @@ from turbomode_assets.stores.learning_memory import replace_archives
 from turbomode_assets.stores.model_registry import ModelRecord, is_newest, record_model
 from turbomode_assets.stores.promotions import Decision, gate_decision
 
-INPUT_TABLES = ("rare_events", "error_replay")
-"""What a model learned from besides the stores: it is kept beside the model."""
-
 
 @dg.op(out=dg.Out(dg.Nothing, is_required=False), ins={"reported": dg.In(dg.Nothing)})
 @explained
@@ -47,19 +59,19 @@ def store_model_and_metadata(
     tracking: ExperimentTrackingResource,
 ) -> Any:
     """Put the model's files in place, then record model and decision in one transaction."""
-    workbench, as_of = open_run(run)
-    identity, finished = identify(workbench), dt.datetime.now(dt.UTC)
-    trained = _assemble(workbench, identity)
-    record = _record(workbench, identity, trained, context.run_id, finished)
-    decision = _decision(workbench, identity, finished)
-    _put_in_place(workbench, trained, record, artifacts.open())
+    results, as_of = open_run(run)
+    identity, finished = identify(results), dt.datetime.now(dt.UTC)
+    trained = _assemble(results, identity)
+    record = _record(results, identity, trained, context.run_id, finished)
+    decision = _decision(results, identity, finished)
+    _put_in_place(results, trained, record, artifacts.open())
     decided = record_model(memory.open(), record, performance(trained), decision=decision)
     if is_newest(memory.open(), record.model_version):
         # A run for an earlier session knows nothing of later events, and must not forget them.
-        replace_archives(memory.open(), **{name: workbench.frame(name) for name in INPUT_TABLES})
+        replace_archives(memory.open(), **vars(results.get(LearningMemory)))
     said = decided or decision
     context.log.info(f"{record.model_version} was {said.decision}: {said.reason}")
-    tracked = _track(tracking, workbench, record, artifacts.open())
+    tracked = _track(tracking, results, record, artifacts.open())
     metadata = _metadata(trained, record, said)
     # Only the as-of session is materialized, however long the range that was asked for.
     yield dg.AssetMaterialization(
@@ -67,47 +79,47 @@ def store_model_and_metadata(
         partition=str(as_of),
         metadata=metadata | ({"mlflow_run": tracked} if tracked else {}),
     )
-    shutil.rmtree(workbench.folder)
+    shutil.rmtree(results.folder)
 
 
-def _assemble(workbench: Workbench, identity: Identity) -> Ensemble:
+def _assemble(results: StepResults, identity: Identity) -> Ensemble:
     training_set, rules, market = (
-        workbench.training_set(),
-        workbench.config(),
-        workbench.json("market"),
+        results.get(TrainingSet),
+        results.config,
+        results.get(MarketInputs),
     )
     return assemble_ensemble(
         training_set,
         plan_folds(training_set, rules),
-        workbench.fitted(),
-        workbench.stacked(),
+        results.fitted(),
+        results.get(Stacked),
         rules,
         provenance={
             "model_version": identity.model_version,
             "feature_digest": identity.feature_digest,
             "config_digest": identity.config_digest,
             "data_digest": identity.data_digest,
-            "store_versions": market["versions"],
-            "data_quality": market["data_quality"],
-            "gate_override": market["gate_override"],
+            "store_versions": market.versions,
+            "data_quality": market.data_quality,
+            "gate_override": market.gate_override,
         },
         formulas=present_feature_set(rules).to_json(),
     )
 
 
 def _record(
-    workbench: Workbench,
+    results: StepResults,
     identity: Identity,
     trained: Ensemble,
     run_id: str,
     finished_at: dt.datetime,
 ) -> ModelRecord:
-    rules, run, market = workbench.config(), workbench.json("run"), workbench.json("market")
-    rows = workbench.training_set().rows
+    run, market = results.get(RunRules), results.get(MarketInputs)
+    rules, rows = run.config, results.get(TrainingSet).rows
     measured = {
-        "figures": workbench.evaluation().figures,
+        "figures": results.get(Evaluation).figures,
         "trial_digest": trial_digest(rules),
-        "trials": workbench.json("trials"),
+        "trials": results.get(Trials).sharpes,
     }
     return ModelRecord(
         model_version=identity.model_version,
@@ -116,57 +128,58 @@ def _record(
         feature_names=feature_names(),
         config_version=rules.version,
         config_digest=identity.config_digest,
-        vendor=", ".join(market["vendors"]),
+        vendor=", ".join(market.vendors),
         metrics=dict(trained.metrics) | measured,
         dagster_run_id=run_id,
-        started_at=dt.datetime.fromisoformat(run["started_at"]),
+        started_at=run.started_at,
         finished_at=finished_at,
         rows=rows.height,
         symbols=rows.get_column("symbol").n_unique(),
         seed=rules.training_orchestrator.seed,
         data_digest=identity.data_digest,
-        store_versions=market["versions"],
-        gate_override=market["gate_override"],
-        cause=run["cause"],
+        store_versions=market.versions,
+        gate_override=market.gate_override,
+        cause=run.cause,
         configuration=rules.model_dump(mode="json"),
-        environment=identity.environment | {"data_quality": market["data_quality"]},
+        environment=identity.environment | {"data_quality": market.data_quality},
     )
 
 
-def _decision(workbench: Workbench, identity: Identity, at: dt.datetime) -> Decision:
-    verdict, gate = workbench.json("decision"), workbench.config().model_promotion_gate
+def _decision(results: StepResults, identity: Identity, at: dt.datetime) -> Decision:
+    outcome, gate = results.get(GateOutcome), results.config.model_promotion_gate
     return gate_decision(
         identity.model_version,
-        workbench.training_set().as_of,
-        passed=verdict["passed"],
-        reason=verdict["reason"],
-        rules=json.dumps(workbench.json("rules")),
+        results.get(TrainingSet).as_of,
+        passed=outcome.passed,
+        reason=outcome.reason,
+        rules=json.dumps(outcome.rules),
         # The first champion has nobody to stand in the shadow of.
-        shadow_sessions=gate.shadow_sessions if verdict["against"] else 0,
+        shadow_sessions=gate.shadow_sessions if outcome.against else 0,
         at=at,
-        judged_against=verdict["against"],
+        judged_against=outcome.against,
     )
 
 
 def _put_in_place(
-    workbench: Workbench, trained: Ensemble, record: ModelRecord, artifacts: Artifacts
+    results: StepResults, trained: Ensemble, record: ModelRecord, artifacts: Artifacts
 ) -> None:
     """Write the model's folder; what stands there of an earlier attempt is written again."""
     folder = artifacts.new_model_folder(record.model_version)
     trained.save(folder / ENSEMBLE)
     for name in (DRIFT_REFERENCE, IMPORTANCE):
-        shutil.copyfile(workbench.folder / name, folder / name)
+        shutil.copyfile(results.folder / name, folder / name)
     for name in (PREDICTION_REFERENCE, OUTCOME_REFERENCE):
         # Not there where the run had too few sessions to freeze; its metadata say so.
-        if (workbench.folder / name).is_file():
-            shutil.copyfile(workbench.folder / name, folder / name)
+        if (results.folder / name).is_file():
+            shutil.copyfile(results.folder / name, folder / name)
     for name in (INPUTS, EVALUATION):
         (folder / name).mkdir(exist_ok=True)
-    for name in INPUT_TABLES:
-        workbench.frame(name).write_parquet(folder / INPUTS / f"{name}.parquet")
-    for path in workbench.folder.glob("judged_*.parquet"):
-        shutil.copyfile(path, folder / EVALUATION / path.name.removeprefix("judged_"))
-    shutil.copytree(workbench.reports, folder / REPORTS, dirs_exist_ok=True)
+    for name, table in vars(results.get(LearningMemory)).items():
+        table.write_parquet(folder / INPUTS / f"{name}.parquet")
+    for name, table in vars(results.get(Evaluation)).items():
+        if isinstance(table, pl.DataFrame):
+            table.write_parquet(folder / EVALUATION / f"{name}.parquet")
+    shutil.copytree(results.reports, folder / REPORTS, dirs_exist_ok=True)
 
 
 def performance(trained: Ensemble) -> pl.DataFrame:
@@ -185,11 +198,11 @@ def performance(trained: Ensemble) -> pl.DataFrame:
 
 def _track(
     tracking: ExperimentTrackingResource,
-    workbench: Workbench,
+    results: StepResults,
     record: ModelRecord,
     artifacts: Artifacts,
 ) -> str | None:
-    figures = workbench.evaluation().figures
+    figures = results.get(Evaluation).figures
     return tracking.log_run(
         experiment="turbomode",
         run_name=record.model_version,
