@@ -4,6 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from turbomode_assets.config.gate_rules import AT_LEAST, AT_MOST, GateRule
 from turbomode_assets.config.section import Section
 
 Positive = Annotated[int, Field(ge=1)]
@@ -102,29 +103,67 @@ class SectorSymbolTrackingConfig(Section):
 class ModelPromotionGateConfig(Section):
     """Rules that a model must pass before its signals go out, measured out of sample.
 
-    Gains are over the forecast of the training rows' class shares: `minimum_accuracy_gain` in
-    correct rows, `minimum_log_loss_gain` in nats per row, `minimum_precision_gain` of the BUY and
-    SELL calls over those classes' shares. `minimum_recall` is of the mean of BUY's and SELL's,
-    `maximum_calibration_error` of the expected one. `minimum_sharpe` is yearly, of the
-    session-demeaned daily result; `minimum_deflated_probability` that its true value is above the
-    best that luck gives as many trials; `maximum_probability_of_loss` by CSCV. In each regime of
-    at least `regime_minimum_rows` the log-loss gain is at least `regime_log_loss_gain`.
-    Against a champion, a paired test on the same rows with a lag of `improvement_lag_horizons`
-    horizons must give a p-value of at most `improvement_p_value`. What passes then takes office
-    `shadow_sessions` later; until then it signals for `ab_share` of the symbols.
+    Gains are over the forecast of the training rows' class shares. Regimes of fewer than
+    `regime_minimum_rows` rows are not judged. The paired test against a champion has a lag of
+    `improvement_lag_horizons` horizons. What passes takes office `shadow_sessions` later; until
+    then it signals for `ab_share` of the symbols.
     """
 
-    minimum_accuracy_gain: float
-    minimum_precision_gain: float
-    minimum_recall: Share
-    minimum_log_loss_gain: float
-    maximum_calibration_error: Share
-    minimum_sharpe: float
-    minimum_deflated_probability: Share
-    maximum_probability_of_loss: Share
+    minimum_accuracy_gain: Annotated[
+        float, GateRule("accuracy_gain", AT_LEAST, "Gain in the share of correct rows.")
+    ]
+    minimum_precision_gain: Annotated[
+        float,
+        GateRule(
+            "precision_gain", AT_LEAST, "Gain in the precision of the BUY and the SELL calls."
+        ),
+    ]
+    minimum_recall: Annotated[
+        Share, GateRule("recall", AT_LEAST, "Mean of the recall of BUY and of SELL.")
+    ]
+    minimum_log_loss_gain: Annotated[
+        float, GateRule("log_loss_gain", AT_LEAST, "Gain in log loss, in nats per row.")
+    ]
+    maximum_calibration_error: Annotated[
+        Share, GateRule("calibration_error", AT_MOST, "Expected calibration error.")
+    ]
+    minimum_sharpe: Annotated[
+        float,
+        GateRule("sharpe", AT_LEAST, "Yearly Sharpe ratio of the session-demeaned daily result."),
+    ]
+    minimum_deflated_probability: Annotated[
+        Share,
+        GateRule(
+            "deflated_probability",
+            AT_LEAST,
+            "Probability that the true Sharpe ratio is above the best that luck gives as many "
+            "trials.",
+        ),
+    ]
+    maximum_probability_of_loss: Annotated[
+        Share,
+        GateRule("probability_of_loss", AT_MOST, "Probability of a loss out of sample, by CSCV."),
+    ]
     regime_minimum_rows: Positive
-    regime_log_loss_gain: float
-    improvement_p_value: Annotated[float, Field(gt=0, le=1)]
+    regime_log_loss_gain: Annotated[
+        float,
+        GateRule(
+            "regime_log_loss_gain",
+            AT_LEAST,
+            "Gain in log loss in each regime, in nats per row.",
+            scope="regime",
+        ),
+    ]
+    improvement_p_value: Annotated[
+        float,
+        Field(gt=0, le=1),
+        GateRule(
+            "improvement_p_value",
+            AT_MOST,
+            "P-value of the paired test against the champion on the same rows.",
+            scope="champion",
+        ),
+    ]
     improvement_lag_horizons: Annotated[float, Field(ge=1)]
     shadow_sessions: Annotated[int, Field(ge=0, le=252)]
     ab_share: Share

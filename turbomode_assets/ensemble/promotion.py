@@ -7,29 +7,19 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal
 
 import polars as pl
 
+from turbomode_assets.config.gate_rules import AT_LEAST, Bound, GateRule, gate_rules
 from turbomode_assets.config.judging import ModelPromotionGateConfig
 from turbomode_assets.contracts.errors import InputError, first_few
 from turbomode_assets.validation import PairedImprovement
 
-AT_LEAST: Literal["at least"] = "at least"
-AT_MOST: Literal["at most"] = "at most"
-Bound = Literal["at least", "at most"]
+RULES = gate_rules(ModelPromotionGateConfig)
+"""Every rule of the gate, by the key that bounds its figure."""
 
-FIGURES = (
-    "accuracy_gain",
-    "precision_gain",
-    "recall",
-    "log_loss_gain",
-    "calibration_error",
-    "sharpe",
-    "deflated_probability",
-    "probability_of_loss",
-)
-"""What is judged of the whole, named like the keys that bound it."""
+FIGURES = tuple(rule.figure for rule in RULES.values() if rule.scope == "whole")
+"""What is judged of the whole."""
 
 REGIME_COLUMNS = ("regime", "judged_rows", "log_loss", "base_log_loss")
 
@@ -97,20 +87,18 @@ def judge_promotion(
             where="judge_promotion",
             fix="hand over every figure, None where it could not be measured",
         )
+    compared = {} if improvement is None else {"improvement_p_value": improvement.p_value}
     rules = [
-        _judge("accuracy_gain", figures, AT_LEAST, config.minimum_accuracy_gain),
-        _judge("precision_gain", figures, AT_LEAST, config.minimum_precision_gain),
-        _judge("recall", figures, AT_LEAST, config.minimum_recall),
-        _judge("log_loss_gain", figures, AT_LEAST, config.minimum_log_loss_gain),
-        _judge("calibration_error", figures, AT_MOST, config.maximum_calibration_error),
-        _judge("sharpe", figures, AT_LEAST, config.minimum_sharpe),
-        _judge("deflated_probability", figures, AT_LEAST, config.minimum_deflated_probability),
-        _judge("probability_of_loss", figures, AT_MOST, config.maximum_probability_of_loss),
-        *_judge_regimes(regimes, config),
+        result
+        for key, rule in RULES.items()
+        for result in _judge(
+            rule,
+            {"whole": figures, "regime": _by_regime(rule, regimes, config), "champion": compared}[
+                rule.scope
+            ],
+            getattr(config, key),
+        )
     ]
-    if improvement is not None:
-        found = {"improvement_p_value": improvement.p_value}
-        rules.append(_judge("improvement_p_value", found, AT_MOST, config.improvement_p_value))
     return GateDecision(all(rule.passed for rule in rules), tuple(rules))
 
 
@@ -120,13 +108,15 @@ def improvement_lag(config: ModelPromotionGateConfig, horizon_sessions: int) -> 
     return math.ceil(round(config.improvement_lag_horizons * horizon_sessions, 9))
 
 
-def _judge_regimes(regimes: pl.DataFrame, config: ModelPromotionGateConfig) -> list[RuleResult]:
+def _by_regime(
+    rule: GateRule, regimes: pl.DataFrame, config: ModelPromotionGateConfig
+) -> dict[str, float | None]:
+    """The log-loss gain of each regime with enough rows, under the rule's name for it."""
     judged = regimes.filter(pl.col("judged_rows") >= config.regime_minimum_rows).sort("regime")
-    gains = {
-        f"regime_log_loss_gain[{row['regime']}]": _difference(row["base_log_loss"], row["log_loss"])
+    return {
+        f"{rule.figure}[{row['regime']}]": _difference(row["base_log_loss"], row["log_loss"])
         for row in judged.iter_rows(named=True)
     }
-    return [_judge(name, gains, AT_LEAST, config.regime_log_loss_gain) for name in gains]
 
 
 def _difference(base: float | None, loss: float | None) -> float | None:
@@ -134,10 +124,16 @@ def _difference(base: float | None, loss: float | None) -> float | None:
 
 
 def _judge(
-    name: str, figures: Mapping[str, float | None], bound: Bound, threshold: float
-) -> RuleResult:
-    figure = figures[name]
-    if figure is None or not math.isfinite(figure):
-        return RuleResult(name, None, threshold, bound, passed=False)
-    passed = figure >= threshold if bound == AT_LEAST else figure <= threshold
-    return RuleResult(name, float(figure), threshold, bound, passed)
+    rule: GateRule, figures: Mapping[str, float | None], threshold: float
+) -> list[RuleResult]:
+    """Apply a rule to its figure, or to each of the figures that are of its scope."""
+    names = [rule.figure] if rule.scope == "whole" else list(figures)
+    results = []
+    for name in names:
+        figure = figures[name]
+        if figure is None or not math.isfinite(figure):
+            results.append(RuleResult(name, None, threshold, rule.bound, passed=False))
+            continue
+        passed = figure >= threshold if rule.bound == AT_LEAST else figure <= threshold
+        results.append(RuleResult(name, float(figure), threshold, rule.bound, passed))
+    return results

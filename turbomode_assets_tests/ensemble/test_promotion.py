@@ -6,8 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from turbomode_assets.config.gate_rules import AT_LEAST, GateRule, gate_rules
 from turbomode_assets.config.judging import ModelPromotionGateConfig
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.ensemble import promotion
 from turbomode_assets.ensemble.promotion import FIGURES, improvement_lag, judge_promotion
 from turbomode_assets.validation import PairedImprovement
 
@@ -185,3 +187,20 @@ def test_a_better_figure_never_turns_a_pass_into_a_refusal(name, figure, better)
     sign = -1 if name in ("calibration_error", "probability_of_loss") else 1
     if judge(figures=GOOD | {name: figure}).passed:
         assert judge(figures=GOOD | {name: figure + sign * better}).passed
+
+
+def test_every_rule_bounds_a_figure_and_says_what_it_is():
+    declared = gate_rules(ModelPromotionGateConfig)
+    assert len(declared) == 10
+    assert len({rule.figure for rule in declared.values()}) == len(declared)
+    for key, rule in declared.items():
+        assert rule.sentence.endswith("."), key
+        assert rule.bound in ("at least", "at most"), key
+
+
+def test_a_rule_that_is_declared_is_judged(monkeypatch):
+    rule = GateRule("auc", AT_LEAST, "Area under the curve.")
+    monkeypatch.setitem(promotion.RULES, "minimum_recall", rule)
+    decision = judge(figures=GOOD | {"auc": 0.05})
+    (result,) = [each for each in decision.rules if each.name == "auc"]
+    assert (result.threshold, result.passed) == (0.1, False)
