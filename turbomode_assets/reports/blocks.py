@@ -1,6 +1,5 @@
-"""Titled tables with sentences, laid out for a terminal and as HTML with the same content."""
+"""Titled tables with sentences, laid out for a terminal."""
 
-import html
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,24 +40,6 @@ def block_lines(block: Block, width: int) -> list[Text]:
     return lines
 
 
-def block_html(block: Block) -> str:
-    """Write a block as HTML; every text is escaped. Warnings have class `w`, notes `f`."""
-    parts = [f"<h2>{html.escape(block.title)}</h2>"]
-    if block.rows:
-        parts.append("<div><table>")
-        if block.headings:
-            parts.append(_row_html(block.headings, block.numeric, "th"))
-        for number, row in enumerate(block.rows):
-            parts.append(_row_html(row, block.numeric, "td"))
-            if block.notes:
-                note = html.escape(block.notes[number])
-                parts.append(f'<tr class="f"><td colspan="{len(row)}">{note}</td></tr>')
-        parts.append("</table></div>")
-    parts += [f"<p>{html.escape(text)}</p>" for text in block.remarks]
-    parts += [f'<p class="w">{html.escape(text)}</p>' for text in block.warnings]
-    return "\n".join(parts)
-
-
 def _table_lines(block: Block, width: int) -> list[Text]:
     """Lay out rows in columns; the last one takes what is left, and is folded."""
     table = [block.headings, *block.rows] if block.headings else block.rows
@@ -87,11 +68,3 @@ def _table_lines(block: Block, width: int) -> list[Text]:
 def _wrapped(text: str, width: int, indent: str = _INDENT, style: str = "") -> list[Text]:
     folded = textwrap.wrap(text, width, initial_indent=indent, subsequent_indent=indent)
     return [Text(line, style=style) for line in folded]
-
-
-def _row_html(cells: Sequence[str], numeric: Sequence[int], tag: str) -> str:
-    marked = (
-        f"<{tag}{' class=n' if at in numeric else ''}>{html.escape(cell)}</{tag}>"
-        for at, cell in enumerate(cells)
-    )
-    return f"<tr>{''.join(marked)}</tr>"

@@ -1,50 +1,20 @@
 """Why a signal is what it is, for people: one set of blocks, as terminal lines or as a page."""
 
-import base64
 import datetime as dt
-import html
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
-import numpy as np
 import polars as pl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 from rich.text import Text
 
-from turbomode_assets.reports.blocks import Block, block_html, block_lines
-from turbomode_assets.reports.canvas import (
-    ACCENT,
-    DOTS_PER_INCH,
-    HEIGHT_INCHES,
-    INK,
-    LINES,
-    SIMULATED,
-    WARNING,
-    WIDTH_INCHES,
-    empty_picture,
-    plain,
-    to_png,
-    vendor_mark,
-    write_title,
-)
+from turbomode_assets.reports.blocks import Block, block_lines
+from turbomode_assets.reports.canvas import SIMULATED
+from turbomode_assets.reports.html.charts import Bar, bars
+from turbomode_assets.reports.html.rendering import render
+from turbomode_assets.reports.html.tables import Column, Table, table
 
 NARROWEST = 80
-BAR_INCHES = 0.24
-
-_STYLE = """
-body{font:15px/1.5 system-ui,sans-serif;color:#22303c;max-width:52rem;margin:1.5rem auto;
-padding:0 1rem}h1{font-size:1.3rem}h2{font-size:1.05rem;margin:1.6rem 0 .4rem}
-div{overflow-x:auto}table{border-collapse:collapse;font-size:.9rem}
-th,td{padding:.2rem .9rem .2rem 0;text-align:left;vertical-align:top}
-td:first-child{white-space:nowrap}td:last-child{overflow-wrap:anywhere}
-th{color:#5a6873;font-weight:600;border-bottom:1px solid #b4bec8}
-.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
-.f td:first-child{color:#5a6873;font-size:.85rem;padding-top:0;white-space:normal;max-width:0}
-p{margin:.3rem 0}.w{color:#c8443c;font-weight:600}img{max-width:100%;min-width:34rem;height:auto;
-margin-top:.8rem}@media(max-width:30rem){body{font-size:13px}th,td{padding-right:.5rem}}
-"""
 
 
 @dataclass(frozen=True)
@@ -99,57 +69,46 @@ def explanation_lines(told: ExplainedSignal, *, width: int = NARROWEST) -> list[
 
 
 def explanation_page(told: ExplainedSignal) -> str:
-    """Return one HTML page with the same content and the picture; it needs no other file."""
-    picture = contributions_picture(told.contributions, title=told.title, vendor=told.vendor)
-    encoded = base64.b64encode(picture).decode()
-    sides = ", ".join(told.contributions.get_column("class").unique(maintain_order=True))
-    described = f"Contributions to {sides or 'the signal'}; the numbers stand in the tables"
-    image = f'<div><img alt="{html.escape(described)}" src="data:image/png;base64,{encoded}"></div>'
-    title, vendor = html.escape(told.title), html.escape(f"vendor={told.vendor}")
-    marked = ' class="w"' if SIMULATED in told.vendor else ""
-    first, *others = (block_html(block) for block in explanation_blocks(told))
-    return (
-        '<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>{title} {vendor}</title><style>{_STYLE}</style></head><body>\n"
-        f"<h1>{title} <span{marked}>{vendor}</span></h1>\n"
-        + "\n".join([first, image, *others])
-        + "\n</body></html>\n"
+    """Return one HTML page with the same content and charts of it; it needs no other file."""
+    return render(
+        "explanation.html",
+        title=told.title,
+        vendor=told.vendor,
+        is_simulated=SIMULATED in told.vendor,
+        blocks=[
+            (block, _laid_out(block), charts.get(block.title), f"bars of: {block.title}")
+            for charts in [_charts(told.contributions)]
+            for block in explanation_blocks(told)
+        ],
     )
 
 
-def contributions_picture(contributions: pl.DataFrame, *, title: str, vendor: str) -> bytes:
-    """Bars of what each feature adds to the raw score of a class: a plot for each class.
-
-    `contributions` has class, rank, feature and contribution.
-    """
-    mark = vendor_mark(pl.DataFrame(), [vendor])
-    if contributions.is_empty():
-        return empty_picture(title, mark)
-    by_class = contributions.sort("rank", maintain_order=True).partition_by("class", as_dict=True)
-    longest = max(rows.height for rows in by_class.values())
-    height = max(HEIGHT_INCHES * 0.6, 1.0 + BAR_INCHES * longest)
-    figure = Figure(figsize=(WIDTH_INCHES, height), dpi=DOTS_PER_INCH, layout="constrained")
-    write_title(figure, title, mark)
-    grid = figure.subplots(1, len(by_class), squeeze=False, sharex=True)
-    reach = float(contributions.get_column("contribution").abs().max() or 0) or 1.0  # type: ignore[arg-type]
-    for plot, ((side,), rows) in zip(grid[0], by_class.items(), strict=True):
-        _draw_bars(plain(plot), str(side), rows, slots=longest, reach=reach)
-    return to_png(figure)
+def _laid_out(block: Block) -> Table | None:
+    """The table of a block, whose columns are cells by their places."""
+    headings = block.headings or [""] * len(block.rows[0] if block.rows else ())
+    columns = [
+        Column(heading, itemgetter(at), "n" if at in block.numeric else "")
+        for at, heading in enumerate(headings)
+    ]
+    notes = dict(zip(map(tuple, block.rows), block.notes, strict=True)) if block.notes else {}
+    return table(columns, map(tuple, block.rows), note=notes.get)
 
 
-def _draw_bars(plot: Axes, side: str, rows: pl.DataFrame, *, slots: int, reach: float) -> None:
-    lengths = rows.get_column("contribution").to_numpy()
-    places = np.arange(len(lengths))
-    plot.barh(places, lengths, color=np.where(lengths < 0, WARNING, ACCENT), height=0.7)
-    plot.set_yticks(places, rows.get_column("feature").to_list())
-    plot.set_ylim(max(slots, 4) - 0.4, -0.6)
-    plot.set_xlim(-1.1 * reach, 1.1 * reach)
-    plot.axvline(0, color=INK, lw=0.6)
-    plot.xaxis.set_major_locator(MaxNLocator(5))
-    plot.grid(axis="y", visible=False)
-    plot.grid(axis="x", color=LINES, linewidth=0.7)
-    plot.set_xlabel(f"added to the log-odds of {side}", fontsize=8, color=INK)
+def _charts(contributions: pl.DataFrame) -> dict[str, list[Bar]]:
+    """What each feature adds to the log-odds of a side, under the title of its block."""
+    return {
+        _moved(str(side)): bars(
+            [(name, added, f"{added:+.4f}") for name, added in rows.iter_rows()]
+        )
+        for (side,), rows in contributions.sort("rank", maintain_order=True)
+        .select("class", "feature", "contribution")
+        .partition_by("class", as_dict=True, include_key=False)
+        .items()
+    }
+
+
+def _moved(side: str) -> str:
+    return f"What moved {side} most"
 
 
 def _probability_block(told: ExplainedSignal) -> Block:
@@ -179,7 +138,7 @@ def _contribution_block(contributions: pl.DataFrame, side: str) -> Block:
         rows.append((row["feature"], value, place, f"{row['contribution']:+.4f}"))
         notes.append(row["formula"])
     return Block(
-        f"What moved {side} most",
+        _moved(side),
         rows,
         ("feature", "value", "percentile", "adds"),
         numeric=(1, 2, 3),

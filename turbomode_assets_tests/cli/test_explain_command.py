@@ -171,8 +171,8 @@ def test_the_page_holds_the_same_and_a_picture(shared, tmp_path):
     words = set(unescape(re.sub(r"<[^>]*>", " ", text)).split())
     said = output[: output.index("written:")]
     assert {word for word in said.split() if len(word) < 60} <= words
-    assert text.count('<img alt="Contributions to') == 1
-    assert text.count('<tr class="f">') == 3
+    assert text.count('<div class="bars"') == 1
+    assert text.count('<tr class="note">') == 3
 
 
 def test_what_was_stored_since_changes_nothing(market):

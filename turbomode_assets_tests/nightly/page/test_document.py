@@ -21,9 +21,8 @@ from turbomode_assets.nightly.figures import (
     Runs,
     Signals,
 )
-from turbomode_assets.nightly.page.charts import heatmap, line_chart, nice_ticks
 from turbomode_assets.nightly.page.document import SECTIONS, nightly_json, nightly_page
-from turbomode_assets.nightly.page.markup import Markup, figure, joined, tag
+from turbomode_assets.nightly.page.sections.coverage import COLOURS
 from turbomode_assets.nightly.verdict import concerns_of, unrepaired_failures, worst_level
 from turbomode_assets_tests.nightly.page.reports import (
     LAST_60,
@@ -274,76 +273,23 @@ def test_the_worst_concern_stands_first_and_decides():
     assert worst_level(found) == "act"
 
 
-def test_a_heatmap_draws_one_rectangle_for_a_stretch_of_equal_cells():
+def test_a_heat_map_draws_one_rectangle_for_a_stretch_of_equal_cells():
     days = LAST_60[:5]
     coverage = Coverage(
         sessions=tuple(CoverageSession(day, 1, 1, 0) for day in days),
         rows=(CoverageRow("A", "GGGGG"), CoverageRow("B", "GA.RR")),
     )
     found = re.findall(
-        r'<rect class="(\w+)" x="(\d)" y="(\d)" width="(\d)" height="1">', heatmap(coverage)
+        r'<rect class="(\w+)" x="(\d)" y="(\d)" width="(\d)" height="1">',
+        nightly_page(full_report(coverage=coverage)),
     )
+    assert set(COLOURS.values()) == {"green", "amber", "red"}
     assert found == [
         ("green", "0", "0", "5"),
         ("green", "0", "1", "1"),
         ("amber", "1", "1", "1"),
         ("red", "3", "1", "2"),
     ]
-
-
-def test_a_line_passes_through_its_values():
-    chart = line_chart(
-        [0.0, 0.5, 1.0], ["a", "b", "c"], str, kind="share", limit=0.25, described="x"
-    )
-    assert 'class="line share" d="M0 100L500 50L1000 0"' in chart
-    assert 'class="line limit" d="M0 75L1000 75"' in chart
-
-
-@pytest.mark.parametrize(
-    ("low", "high", "expected"),
-    [
-        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
-        (0.0, 0.05, [0.0, 0.01, 0.02, 0.03, 0.04, 0.05]),
-        (-0.24, 0.0, [-0.25, -0.2, -0.15, -0.1, -0.05, 0.0]),
-        (0.0, 0.3, [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3]),
-        (0.0, 0.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
-        (90_000.0, 90_000.0, [40_000.0, 60_000.0, 80_000.0, 100_000.0, 120_000.0, 140_000.0]),
-    ],
-)
-def test_ticks_are_round(low, high, expected):
-    assert nice_ticks(low, high) == pytest.approx(expected)
-
-
-@given(
-    st.floats(-1e9, 1e9, allow_subnormal=False),
-    st.floats(0, 1e9, allow_subnormal=False),
-)
-def test_ticks_span_the_values_and_are_few(low, span):
-    ticks = nice_ticks(low, low + span)
-    slack = 1e-6 * max(abs(low), span, 1e-9)
-    assert ticks[0] <= low + slack
-    assert ticks[-1] >= low + span - slack
-    assert 2 <= len(ticks) <= 10
-    assert ticks == sorted(set(ticks))
-
-
-@given(st.text(), st.text())
-def test_whatever_is_put_into_an_element_comes_back_as_text(child, attribute):
-    read = read_page(tag("p", child, title=attribute))
-    # Parsers make one of the ways to end a line.
-    assert [name for name, _ in read.elements] == ["p"]
-    assert read.text.replace("\r", "\n") == child.replace("\r", "\n")
-    assert read.elements[0][1]["title"] == attribute
-
-
-def test_only_markup_is_taken_as_it_is():
-    assert tag("b", "<i>", Markup("<i></i>"), None) == "<b>&lt;i&gt;<i></i></b>"
-    assert (
-        tag("p", class_="a", aria_hidden="true", id=None) == '<p class="a" aria-hidden="true"></p>'
-    )
-    assert joined("<", tag("b")) == "&lt;<b></b>"
-    assert isinstance(joined("a"), Markup)
-    assert figure(0.1, "10 %") == '<data value="0.1">10 %</data>'
 
 
 @settings(max_examples=25)
