@@ -1,15 +1,18 @@
 """`turbomode config`: the configuration files."""
 
+import difflib
+
 import click
 
 from turbomode_assets.config.loader import FILES, digest_of, load_file
 from turbomode_assets.config.schemas import json_schema, schema_file
+from turbomode_assets.config.upgrades import present_form, upgraded_text
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 
 
 @click.group()
 def config() -> None:
-    """Check the configuration files, or write their JSON Schemas."""
+    """Check the configuration files, upgrade them, or write their JSON Schemas."""
 
 
 @config.command("check")
@@ -19,6 +22,30 @@ def config_check() -> None:
     for name in FILES:
         section = load_file(folder, name)
         click.echo(f"{name}: version {section.version}, digest {digest_of(section)[:12]}")
+
+
+@config.command("upgrade")
+@click.option("--write", is_flag=True, help="Rewrite the files; without it they are only shown.")
+def config_upgrade(write: bool) -> None:
+    """Show what the present form of each file changes in it, and rewrite it where asked to."""
+    folder, found = SettingsResource().configs, False
+    for name in FILES:
+        path = folder / name
+        before = path.read_text(encoding="utf-8")
+        after = upgraded_text(name, before, where=str(path))
+        if after == before:
+            continue
+        found = True
+        names = (f"{name}, as it is", f"{name}, form {present_form(name)}")
+        lines = difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
+        click.echo("\n".join(lines))
+        if write:
+            partial = path.with_name(f".{name}.partial")
+            partial.write_text(after, encoding="utf-8")
+            partial.replace(path)
+            click.echo(f"wrote {path}")
+    if not found:
+        click.echo("every file has the present form")
 
 
 @config.command("schemas")

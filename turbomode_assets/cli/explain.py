@@ -9,11 +9,12 @@ import polars as pl
 from rich.console import Console
 
 from turbomode_assets.config.loader import digest_of
+from turbomode_assets.config.training import SignalsConfig, TripleBarrierConfig
 from turbomode_assets.contracts.columns import CLASSES
 from turbomode_assets.contracts.errors import InputError, first_few
 from turbomode_assets.ensemble.contributions import feature_contributions, top_contributions
-from turbomode_assets.features import describe_features
-from turbomode_assets.modelling.feature_sets import model_feature_set, present_feature_set
+from turbomode_assets.features import describe_features, present_set
+from turbomode_assets.modelling.feature_sets import model_feature_set
 from turbomode_assets.modelling.signal_sources import SignalSources
 from turbomode_assets.models import Probabilities
 from turbomode_assets.orchestration.resources.settings import SettingsResource
@@ -85,7 +86,7 @@ def explained_signal(sources: SignalSources, *, top: int = SHOWN_FEATURES) -> Ex
     table, recomputed = _recomputed(sources)
     difference = largest_difference(sources.probabilities, recomputed)
     is_equal = difference <= EQUAL_WITHIN
-    decided, rule = deciding_rule(sources.probabilities, sources.model.config.signals)
+    decided, rule = deciding_rule(sources.probabilities, sources.model.rules.read(SignalsConfig))
     ledger = sources.ledger
     verdicts = ledger.filter(pl.col("timeframe") == _TIMEFRAME).select("session", "verdict")
     return ExplainedSignal(
@@ -131,7 +132,7 @@ def _contributions(sources: SignalSources, top: int) -> pl.DataFrame:
 
 
 def _signal_facts(sources: SignalSources, rule: str) -> dict[str, str]:
-    row, thresholds = sources.row, sources.model.config.signals
+    row, thresholds = sources.row, sources.model.rules.read(SignalsConfig)
     role = sources.remembered.get("role", "unrecorded model")
     facts = {"signal": f"{row['signal']}, sent as the {role}'s"}
     facts |= {f"P({name})": f"{row[f'p_{name.lower()}']:.6f}" for name in CLASSES}
@@ -154,7 +155,7 @@ def _traded(sources: SignalSources) -> dict[str, str]:
     kept = sources.remembered
     if kept.get("entry_session") is None:
         return {"trade": "not recorded with this signal"}
-    price, rule = kept["entry_price_estimate"], sources.model.config.triple_barrier
+    price, rule = kept["entry_price_estimate"], sources.model.rules.read(TripleBarrierConfig)
     is_exact = rule.entry == "close"
     facts = {
         "entry": f"{kept['entry_session']} at {price:.6g} USD, the session's close"
@@ -203,7 +204,7 @@ def _said(row: dict[str, Any]) -> str:
 
 
 def _warnings(sources: SignalSources, decided: str) -> list[str]:
-    row, config = sources.row, sources.model.config
+    row, model = sources.row, sources.model
     found = []
     if decided != row["signal"]:
         found.append(f"The rule gives {decided}, but {row['signal']} is stored.")
@@ -213,12 +214,13 @@ def _warnings(sources: SignalSources, decided: str) -> list[str]:
             "of this session: it was decided otherwise since."
         )
     label = sources.label()
-    if label is not None and label["rule_digest"] != digest_of(config.triple_barrier):
+    barriers = digest_of(model.rules.read(TripleBarrierConfig))
+    if label is not None and label["rule_digest"] != barriers:
         found.append("The outcome was labelled by another triple_barrier rule than the model's.")
-    if digest_of(config) != row["config_digest"]:
+    if model.provenance["config_digest"] != row["config_digest"]:
         found.append("The model's files hold another configuration than the signal records.")
-    present = present_feature_set(config)
-    read = model_feature_set(sources.model.stored_features)
+    read = model_feature_set(model.stored_features)
+    present = present_set(read.benchmark)
     changed = [name for name, digest in read.columns.items() if present.columns.get(name) != digest]
     if changed:
         found.append(

@@ -12,6 +12,7 @@ import polars as pl
 from rich.console import Console
 
 from turbomode_assets.config.loader import digest_of
+from turbomode_assets.config.stored import StoredRules
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
 from turbomode_assets.contracts.tables import lake_tables
@@ -79,10 +80,11 @@ def _record(memory: ModelMemory, version: str) -> TrainingRecord:
             fix="list what was trained: turbomode models list",
         )
     as_of, configuration, versions, digest, environment = rows.row(0)
+    rules = StoredRules(json.loads(configuration), owner=f"training run of {version}")
     return TrainingRecord(
         version,
         as_of,
-        TrainingConfig.model_validate_json(configuration),
+        rules.read(TrainingConfig),
         json.loads(versions),
         digest,
         json.loads(environment),

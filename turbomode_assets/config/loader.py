@@ -3,23 +3,33 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from turbomode_assets.config.backtest import BacktestFile
 from turbomode_assets.config.data_quality import DataQualityConfig
+from turbomode_assets.config.file_names import (
+    BACKTEST_FILE as BACKTEST_FILE,
+)
+from turbomode_assets.config.file_names import (
+    DATA_QUALITY_FILE as DATA_QUALITY_FILE,
+)
+from turbomode_assets.config.file_names import (
+    SCHEDULER_FILE as SCHEDULER_FILE,
+)
+from turbomode_assets.config.file_names import (
+    TRAINING_FILE as TRAINING_FILE,
+)
+from turbomode_assets.config.file_names import (
+    VENDORS_FILE as VENDORS_FILE,
+)
 from turbomode_assets.config.scheduler import SchedulerConfig
 from turbomode_assets.config.section import ConfigurationFile, Section
 from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.config.upgrades import kept_values, upgraded
 from turbomode_assets.config.vendors import VendorsConfig
 from turbomode_assets.contracts.errors import ConfigurationError, first_few
-
-TRAINING_FILE = "turbomode_training_config.json"
-SCHEDULER_FILE = "scheduler_config.json"
-VENDORS_FILE = "vendors.json"
-DATA_QUALITY_FILE = "data_quality_config.json"
-BACKTEST_FILE = "backtest_config.json"
 
 FILES: dict[str, type[ConfigurationFile]] = {
     TRAINING_FILE: TrainingConfig,
@@ -76,9 +86,40 @@ def load_file(directory: Path, name: str) -> ConfigurationFile:
 
 
 def digest_of(section: Section) -> str:
-    """Return the SHA-256 of a section's canonical JSON: the same rules, the same digest."""
-    canonical = json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    """Return the SHA-256 of a section's canonical JSON: the same rules, the same digest.
+
+    A key that older forms lack is no part of it while it has the value that keeps their behaviour:
+    a file that nobody edited keeps its digest.
+    """
+    canonical = json.dumps(_rules_of(section), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _rules_of(section: Section) -> dict[str, Any]:
+    """Plain data of a section without keys that say nothing yet."""
+    content = section.model_dump(mode="json")
+    for path, value in _kept_values_in(type(section)):
+        *sections, key = path
+        parent = content
+        for name in sections:
+            parent = parent[name]
+        if parent.get(key) == value:
+            del parent[key]
+    return content
+
+
+def _kept_values_in(kind: type[Section]) -> list[tuple[tuple[str, ...], Any]]:
+    """Paths below a section, and the values with which they say nothing yet."""
+    found = []
+    for file, model in FILES.items():
+        for path, value in kept_values(file).items():
+            keys, place = tuple(path.split(".")), model
+            for at in range(len(keys)):
+                if place is kind:
+                    found.append((keys[at:], value))
+                    break
+                place = place.model_fields[keys[at]].annotation  # type: ignore[assignment]
+    return found
 
 
 def trial_digest(config: TrainingConfig) -> str:
@@ -86,7 +127,7 @@ def trial_digest(config: TrainingConfig) -> str:
 
     A change of anything else, of the gate or of a report, is no new trial.
     """
-    rules = config.model_dump(mode="json")
+    rules = _rules_of(config)
     strategy = rules["validation_strategy"]
     shaping = {name: rules[name] for name in _SHAPING}
     shaping["walk_forward"] = strategy["walk_forward"]
@@ -115,6 +156,7 @@ def _load(path: Path, model: type[AnyFile]) -> AnyFile:
     # The files may name their JSON Schema for editors; it is no setting.
     if isinstance(content, dict):
         content.pop("$schema", None)
+        content = upgraded(path.name, content, where=str(path))
     try:
         # Strict, or "7" would pass for 7 and "yes" for true. Only JSON's own mode reads dates then.
         return model.model_validate_json(json.dumps(content), strict=True)

@@ -27,5 +27,6 @@ def json_schema(model: type[ConfigurationFile]) -> str:
     Rules across several keys are beyond JSON Schema; only loading the file checks them.
     """
     schema = model.model_json_schema(schema_generator=_WithoutTitles)
-    schema["properties"] = {"$schema": {"type": "string"}, **schema["properties"]}
+    own = {"$schema": {"type": "string"}, "form": {"type": "integer", "minimum": 1}}
+    schema["properties"] = own | schema["properties"]
     return json.dumps({"$schema": _DIALECT, **schema}, indent=2) + "\n"

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 import polars as pl
-from pydantic import ValidationError
 
-from turbomode_assets.config.models import ModelsConfig
-from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.config.learning import EnsembleConfig
+from turbomode_assets.config.stored import StoredRules
 from turbomode_assets.contracts.errors import StoreError, first_few
 from turbomode_assets.ensemble.calibration import Calibrator
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities, MetaLearner
@@ -84,23 +83,14 @@ class Ensemble:
         )
 
     @property
-    def config(self) -> TrainingConfig:
-        """The training configuration that the ensemble was made with.
-
-        Raises:
-            StoreError: it was written for a version whose rules differ from this one's.
-        """
-        try:
-            return TrainingConfig.model_validate(self.configuration)
-        except ValidationError as error:
-            raise _other_rules(str(self.as_of), error) from error
+    def rules(self) -> StoredRules:
+        """The training configuration that the ensemble was made with, section by section."""
+        return StoredRules(self.configuration, owner=f"ensemble as of {self.as_of}")
 
     @property
     def look_back_sessions(self) -> int:
         """Sessions of features before a prediction that some model reads."""
-        return look_back_sessions(
-            ModelsConfig.model_validate(self.configuration["ensemble_config"]["models"])
-        )
+        return look_back_sessions(self.rules.read(EnsembleConfig).models)
 
     def base_probabilities(self, matrix: Matrix) -> BaseProbabilities:
         """Probabilities [rows, models, classes] of the base models, in the order of `models`."""
@@ -163,17 +153,14 @@ def load_ensemble(directory: Path) -> Ensemble:
             models is not one that this version knows.
     """
     manifest = _verified_manifest(directory)
-    try:
-        models_config = ModelsConfig.model_validate(manifest["config"]["ensemble_config"]["models"])
-    except ValidationError as error:
-        raise _other_rules(str(directory), error) from error
+    rules = StoredRules(manifest["config"], owner=f"ensemble {directory}")
     meta, calibrator = (
         json.loads((directory / name).read_text(encoding="utf-8"))
         for name in (META_LEARNER_FILE, CALIBRATOR_FILE)
     )
     columns = tuple(manifest["columns"])
     return Ensemble(
-        models=load_base_models(directory, models_config),
+        models=load_base_models(directory, rules.read(EnsembleConfig).models),
         meta_learner=MetaLearner.from_json(meta),
         calibrator=Calibrator.from_json(calibrator),
         columns=columns,
@@ -288,15 +275,6 @@ def _corrupt(directory: Path, offenders: str) -> StoreError:
         f"files of the ensemble are missing or altered: {offenders}",
         where=str(directory),
         fix="restore the folder from a backup, or train that session again",
-    )
-
-
-def _other_rules(where: str, error: ValidationError) -> StoreError:
-    keys = first_few(".".join(str(part) for part in detail["loc"]) for detail in error.errors())
-    return StoreError(
-        f"the configuration stored with the ensemble breaks this version's rules at {keys}",
-        where=f"ensemble {where}",
-        fix="use the version of turbomode_assets that trained it, or train that session again",
     )
 
 

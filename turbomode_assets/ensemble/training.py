@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from turbomode_assets.config.stored import rules_to_store
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES
 from turbomode_assets.ensemble.artefact import Ensemble
@@ -54,7 +55,7 @@ def assemble_ensemble(
         columns=training_set.matrix.columns,
         families=dict(training_set.families),
         as_of=training_set.as_of,
-        configuration=config.model_dump(mode="json"),
+        configuration=rules_to_store(config),
         metrics=_metrics(training_set, folds, forecasts, fitted),
         out_of_sample=training_set.rows[evaluated].hstack(out_of_sample),
         provenance={"environment": environment(config.feature_engineering.device)}

@@ -8,6 +8,8 @@ from typing import TypeVar
 import numpy as np
 import polars as pl
 
+from turbomode_assets.config.judging import ModelPromotionGateConfig
+from turbomode_assets.config.training import SignalsConfig, TripleBarrierConfig
 from turbomode_assets.contracts.errors import MissingDataError, TurbomodeError
 from turbomode_assets.contracts.table import describe_rows
 from turbomode_assets.ensemble import Ensemble, load_ensemble, prediction_matrix
@@ -38,11 +40,11 @@ class Reign:
     @property
     def sessions_read(self) -> SessionSpan:
         """Sessions whose bars its predictions, their barriers and their liquidity rest on."""
-        rules = self.model.config
+        rules = self.model.rules
         windows = (
             self.model.look_back_sessions + LONGEST_WINDOW - 1,
-            rules.triple_barrier.volatility_window_sessions,
-            rules.signals.liquidity_window_sessions - 1,
+            rules.read(TripleBarrierConfig).volatility_window_sessions,
+            rules.read(SignalsConfig).liquidity_window_sessions - 1,
         )
         return self.sessions.trailing(max(windows))
 
@@ -150,7 +152,7 @@ def predict(reign: Reign, market: Market) -> Said:
     predictions = make_predictions(
         rows,
         model.predict_proba(matrix),
-        model.config.signals,
+        model.rules.read(SignalsConfig),
         model_version=champion.model_version,
         feature_digest=champion.feature_digest,
         config_digest=champion.config_digest,
@@ -158,16 +160,18 @@ def predict(reign: Reign, market: Market) -> Said:
         vendors=market.bars,
         gate_override=joined_reasons(champion.gate_override, market.gate_override),
     )
-    return Said(with_trade_terms(predictions, scan.tradeable, model.config.triple_barrier), scan)
+    barriers = model.rules.read(TripleBarrierConfig)
+    return Said(with_trade_terms(predictions, scan.tradeable, barriers), scan)
 
 
 def _challenge(reign: Reign, market: Market) -> tuple[pl.DataFrame, float]:
-    return predict(reign, market).rows, reign.model.config.model_promotion_gate.ab_share
+    share = reign.model.rules.read(ModelPromotionGateConfig).ab_share
+    return predict(reign, market).rows, share
 
 
 def _scan(reign: Reign, market: Market) -> tuple[Scan, Matrix, pl.DataFrame]:
     """Find who is tradeable, and the matrix of exactly these rows."""
-    model, rules = reign.model, reign.model.config
+    model, rules = reign.model, reign.model.rules
     _require_features(market.features, market.bars, reign.sessions)
     reach = reign.sessions.trailing(model.look_back_sessions)
     features = select_columns(
@@ -179,10 +183,10 @@ def _scan(reign: Reign, market: Market) -> tuple[Scan, Matrix, pl.DataFrame]:
     scan = scan_symbols(
         market.universe,
         market.bars,
-        daily_volatility(market.adjusted, reign.sessions, rules.triple_barrier),
+        daily_volatility(market.adjusted, reign.sessions, rules.read(TripleBarrierConfig)),
         market.ledger,
         reign.sessions,
-        rules.signals,
+        rules.read(SignalsConfig),
         is_green_waived=market.gate_override is not None,
     )
     matrix, rows = prediction_matrix(

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from turbomode_assets.config.learning import RegimeLabelingConfig
 from turbomode_assets.contracts.columns import CLASSES
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
 from turbomode_assets.contracts.tables import lake_tables
@@ -208,7 +209,7 @@ class SignalSources:
         """
         curation = self.settings.data_quality().curation
         actions = read_corporate_actions(self._master, curation, caller=_CALLER)
-        rules = self.model.config.regime_labeling
+        rules = self.model.rules.read(RegimeLabelingConfig)
         regimes = market_regimes(actions.adjust(self._market), rules)
         found = regimes.filter(pl.col("session") == self.session)
         return found.item(0, "regime") if found.height else None
@@ -245,7 +246,7 @@ class SignalSources:
     @cached_property
     def _market(self) -> pl.DataFrame:
         """Bars of all symbols, as far back as the regime of the session needs them."""
-        rules = self.model.config.regime_labeling
+        rules = self.model.rules.read(RegimeLabelingConfig)
         longest = max(
             rules.trend_window_sessions,
             rules.volatility_window_sessions + rules.volatility_history_sessions,

@@ -6,10 +6,12 @@ import datetime as dt
 import json
 import math
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import polars as pl
 
+from turbomode_assets.config.file_names import TRAINING_FILE
+from turbomode_assets.config.upgrades import upgraded
 from turbomode_assets.contracts.errors import ConfigurationError, MissingDataError
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.memory import ModelMemory
@@ -172,8 +174,13 @@ def versions_trained_on(memory: ModelMemory, section: str, rules: object) -> fro
     return frozenset(
         version
         for version, configuration in stored.iter_rows()
-        if json.loads(configuration).get(section) == rules
+        if _stored(configuration, version).get(section) == rules
     )
+
+
+def _stored(configuration: str, version: str) -> dict[str, Any]:
+    """A model's stored configuration in the present form."""
+    return upgraded(TRAINING_FILE, json.loads(configuration), where=f"model {version}")
 
 
 def champion_at(memory: ModelMemory, session: dt.date) -> Champion:

@@ -7,10 +7,11 @@ import json
 from typing import TYPE_CHECKING
 
 import polars as pl
-from pydantic import ValidationError
 
 from turbomode_assets.config.loader import digest_of
+from turbomode_assets.config.stored import StoredRules
 from turbomode_assets.config.training import TripleBarrierConfig
+from turbomode_assets.contracts.errors import TurbomodeError
 from turbomode_assets.labels import lookback_sessions
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.memory import ModelMemory
@@ -163,8 +164,9 @@ def trading_rules(memory: ModelMemory) -> dict[str, TripleBarrierConfig]:
 
 def _trading_rule(configuration: str) -> TripleBarrierConfig | None:
     try:
-        return TripleBarrierConfig.model_validate(json.loads(configuration).get("triple_barrier"))
-    except ValidationError:
+        stored = StoredRules(json.loads(configuration), owner="a trained model")
+        return stored.read(TripleBarrierConfig)
+    except TurbomodeError:
         return None
 
 

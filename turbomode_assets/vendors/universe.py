@@ -26,6 +26,9 @@ UNIVERSE_SCHEMA = pl.Schema(
 )
 """One row for each symbol; `sector` in the GICS vocabulary, empty for what has none."""
 
+LATER_COLUMNS: dict[str, str | None] = {}
+"""Columns that older files lack, and the value that keeps what such a file means."""
+
 _SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9.-]{0,15}")
 _VENDORS_SYMBOL = re.compile(r"[A-Z0-9][A-Z0-9 .=^-]{0,15}")
 _REQUIRED = ("symbol", "asset_class", "calendar", "role", "ibkr_symbol", "yahoo_symbol")
@@ -48,7 +51,12 @@ def read_universe(path: Path) -> pl.DataFrame:
             where=str(path),
             fix=f"write a CSV file with the columns {', '.join(UNIVERSE_SCHEMA)}",
         ) from error
-    if frame.columns != list(UNIVERSE_SCHEMA):
+    frame = frame.with_columns(
+        pl.lit(value, dtype=pl.String()).alias(name)
+        for name, value in LATER_COLUMNS.items()
+        if name not in frame.columns
+    )
+    if set(frame.columns) != set(UNIVERSE_SCHEMA):
         raise ConfigurationError(
             f"the columns are {', '.join(frame.columns)}",
             where=str(path),
@@ -68,7 +76,7 @@ def read_universe(path: Path) -> pl.DataFrame:
         if column.allowed is not None:
             strange = ~pl.col(column.name).is_in(column.allowed)
             _refuse(path, frame, column.name, strange, f"uses {', '.join(column.allowed)}")
-    return frame
+    return frame.select(UNIVERSE_SCHEMA.names())
 
 
 def _refuse(path: Path, frame: pl.DataFrame, column: str, broken: pl.Expr, rule: str) -> None:

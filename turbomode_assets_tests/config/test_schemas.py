@@ -29,7 +29,7 @@ def test_every_key_is_required_and_no_other_is_allowed(name):
     schema = json.loads(json_schema(FILES[name]))
     for section in [schema, *schema.get("$defs", {}).values()]:
         assert section["additionalProperties"] is False
-        assert set(section["required"]) == set(section["properties"]) - {"$schema"}
+        assert set(section["required"]) == set(section["properties"]) - {"$schema", "form"}
         assert section["description"]
 
 

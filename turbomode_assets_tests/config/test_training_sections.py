@@ -61,7 +61,10 @@ def test_the_file_and_its_schema_hold_the_fifteen_named_sections_and_two_beside_
     expected = {*NAMED, *BESIDE_THEM} | about_the_file
     assert len(NAMED) == 15
     assert set(shipped(TRAINING_FILE)) == expected | {"$schema"}
-    assert set(json.loads(json_schema(TrainingConfig))["properties"]) == expected | {"$schema"}
+    assert set(json.loads(json_schema(TrainingConfig))["properties"]) == expected | {
+        "$schema",
+        "form",
+    }
     assert set(TrainingConfig.model_fields) == expected
 
 

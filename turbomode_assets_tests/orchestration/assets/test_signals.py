@@ -228,7 +228,7 @@ def test_a_champion_from_before_these_rules_is_to_be_trained_again(market):
     reconfigure(market, lambda rules: {k: v for k, v in rules.items() if k not in without})
     result = run_assets(market, ["signals"], ONE_NIGHT, raise_on_error=False)
     told = failure_of(result)
-    assert "the configuration stored with the ensemble breaks this version's rules" in told
+    assert "the configuration stored with the model breaks this version's rules" in told
     assert "signals.minimum_close_usd" in told
     assert "train that session again" in told
     assert run_assets(believing(market), ["ensemble"], ONE_NIGHT).success

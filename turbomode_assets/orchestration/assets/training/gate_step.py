@@ -7,6 +7,7 @@ import dagster as dg
 import numpy as np
 import polars as pl
 
+from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.errors import StoreError
 from turbomode_assets.ensemble import Ensemble, Stacked, StepResults, TrainingSet, load_ensemble
 from turbomode_assets.ensemble.evaluation import Evaluation, compare_on_same_rows
@@ -83,7 +84,7 @@ def _improvement(results: StepResults, champion: Ensemble) -> tuple[PairedImprov
     what it says now. Labels made by another rule cannot be compared.
     """
     training_set, rules = results.get(TrainingSet), results.config
-    if champion.configuration["triple_barrier"] != rules.triple_barrier.model_dump(mode="json"):
+    if champion.rules.read(TripleBarrierConfig) != rules.triple_barrier:
         return _NOT_MEASURED, "the champion forecasts labels of another triple_barrier"
     forecast = results.get(Stacked).forecast
     shared = _champion_forecasts(training_set, forecast, champion)

@@ -9,6 +9,7 @@ import dagster as dg
 import polars as pl
 
 from turbomode_assets.config.loader import trial_digest
+from turbomode_assets.config.stored import rules_to_store
 from turbomode_assets.ensemble import (
     Ensemble,
     Stacked,
@@ -140,7 +141,7 @@ def _record(
         store_versions=market.versions,
         gate_override=market.gate_override,
         cause=run.cause,
-        configuration=rules.model_dump(mode="json"),
+        configuration=rules_to_store(rules),
         environment=identity.environment | {"data_quality": market.data_quality},
     )
 
