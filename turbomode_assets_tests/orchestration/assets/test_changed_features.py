@@ -10,15 +10,12 @@ from click.testing import CliRunner
 from turbomode_assets.cli.explain import explain
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.features import feature_names, present_set, registry
-from turbomode_assets.features.registry import feature
-from turbomode_assets.features.vocabulary.cross_section import percentile_rank
-from turbomode_assets.features.vocabulary.elementwise import absolute, lagged, step
-from turbomode_assets.features.vocabulary.merging import trailing_max, trailing_mean, trailing_sum
 from turbomode_assets.features.vocabulary.operations import OPERATIONS
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Lake, ModelMemory
 from turbomode_assets_tests.builders import run_assets, small_settings
 from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
+from turbomode_assets_tests.features.changed_program import change_features
 
 SAID = ("symbol", "signal", "p_sell", "p_hold", "p_buy")
 WEEK = SessionSpan(offset_session(AS_OF, -4), AS_OF)
@@ -58,40 +55,7 @@ def control(market, tmp_path):
 @pytest.fixture
 def changed_program(control, monkeypatch):
     """A program with two more features, one that was mended, and one less."""
-    declared = dict(registry._DECLARED)
-    del declared["klow2"], declared["ma20"]
-    monkeypatch.setattr(registry, "_DECLARED", declared)
-
-    @feature(family="price_level", windows=(20,), inputs=("close",))
-    def efficiency_20(close, *, window):
-        """Kaufman's efficiency ratio.
-
-        Formula: abs(c - c[20]) / sum(abs(c - c[1])) over 20 bars
-        Source: Kaufman (1995), Smarter Trading.
-        Missing: NaN where the window or a bar before it is missing.
-        """
-        moved = absolute(close - lagged(close, window - 1))
-        return moved / trailing_sum(absolute(step(close)), window - 1)
-
-    @feature(family="market", windows=(20,), inputs=("close", "tradeable"), scope="cross_section")
-    def rank_high_20(close, tradeable, *, window):
-        """Percentile rank of the distance from the month's high.
-
-        Formula: rank of c / max(c) over 20 bars
-        Source: ours.
-        Missing: NaN where the window holds a missing bar.
-        """
-        return percentile_rank(close / trailing_max(close, window), tradeable)
-
-    @feature(family="rolling_price", windows=(20,), inputs=("close",))
-    def ma20(close, *, window):
-        """Mean against the close, the other way round than before.
-
-        Formula: c / mean(c) over 20 bars
-        Source: ours.
-        Missing: NaN where the window holds a missing bar.
-        """
-        return close / trailing_mean(close, window)
+    change_features(monkeypatch)
 
 
 @pytest.mark.usefixtures("changed_program")
