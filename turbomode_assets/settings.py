@@ -28,6 +28,7 @@ CONFIG_DIR_VARIABLE = "TURBOMODE_CONFIG_DIR"
 ALERT_URLS_VARIABLE = "TURBOMODE_ALERT_URLS"
 HEARTBEAT_URL_VARIABLE = "TURBOMODE_HEARTBEAT_URL"
 INGESTS_VARIABLE = "TURBOMODE_INGESTS"
+DAGSTER_HOME_VARIABLE = "DAGSTER_HOME"
 DEFAULT_TENANT = "default"
 
 _REPOSITORY = Path(__file__).resolve().parents[1]
@@ -134,6 +135,11 @@ class Settings(BaseModel):
     def heartbeat_url(self) -> str | None:
         """Address that is called on each day that all is well. A secret: never show it."""
         return os.environ.get(HEARTBEAT_URL_VARIABLE, "").strip() or None
+
+    @property
+    def dagster_home(self) -> str | None:
+        """Folder of Dagster's configuration and history, as the environment names it."""
+        return os.environ.get(DAGSTER_HOME_VARIABLE)
 
     @property
     def lake_root(self) -> str:

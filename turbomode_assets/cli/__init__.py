@@ -34,6 +34,9 @@ COMMANDS = {
     "demo": Command(
         "demo", "Run the whole graph on a simulated market and print tonight's signals."
     ),
+    "doctor": Command(
+        "doctor", "Look for what is wrong with this installation, and say what mends it."
+    ),
     "explain": Command("explain", "Say why SYMBOL's signal of SESSION (YYYY-MM-DD) is what it is."),
     "features": Command("features", "Look at the feature set."),
     "models": Command("models", "Look at trained models; promote, withdraw or roll back."),
