@@ -68,7 +68,7 @@ class LaterConfig(TrainingConfig):
 
 @pytest.fixture
 def later_program(monkeypatch):
-    """A program with another form of the training file: a rule of the gate came and stayed, a key went."""
+    """A later program: a rule of the gate came and stayed, a key came and went."""
     came = (AddKey(NEW_KEY, -1.0), AddKey("signals.forgotten", 1))
     steps = (came, (DropKey("signals.forgotten", 1),))
     monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: steps})
