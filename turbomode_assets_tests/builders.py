@@ -5,15 +5,18 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import polars as pl
 import pytest
 
 from turbomode_assets.contracts.tables import BARS, CANDLES, SYMBOL_METADATA
-from turbomode_assets.orchestration.definitions import build
-from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, session_open
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from turbomode_assets.orchestration.resources.settings import SettingsResource
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -168,8 +171,10 @@ QUICK_TRAINING: Mapping[str, object] = {
 """Every model and rule, in miniature, and a gate that lets all pass: for tests of the graph."""
 
 
-def small_settings(root: Path, *, tenant: str = "default") -> SettingsResource:
+def small_settings(root: Path, *, tenant: str = "default") -> "SettingsResource":
     """Settings of one tenant over a small simulated market under `root`."""
+    from turbomode_assets.orchestration.resources.settings import SettingsResource
+
     (root / "data").mkdir(parents=True, exist_ok=True)
     small_market = {"simulated.stocks": 6, "simulated.crypto": 1}
     configs = write_configs(root / "configs", training=QUICK_TRAINING, **small_market)
@@ -177,14 +182,19 @@ def small_settings(root: Path, *, tenant: str = "default") -> SettingsResource:
 
 
 def run_assets(
-    settings: SettingsResource,
+    settings: "SettingsResource",
     assets: Sequence[str],
     span: SessionSpan,
     *,
-    instance: dg.DagsterInstance | None = None,
+    instance: "dg.DagsterInstance | None" = None,
     raise_on_error: bool = True,
-) -> dg.ExecuteInProcessResult:
+) -> "dg.ExecuteInProcessResult":
     """Materialize assets of the real definitions for a span, as one run."""
+    # Here: tests of a room that only build rows must not wait for the graph to load.
+    import dagster as dg
+
+    from turbomode_assets.orchestration.definitions import build
+
     job = build(settings).resolve_implicit_global_asset_job_def()
     return job.execute_in_process(
         run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},

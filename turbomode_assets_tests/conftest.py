@@ -3,13 +3,15 @@
 import datetime as dt
 import shutil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings as hypothesis_settings
 
-from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session
-from turbomode_assets_tests.builders import run_assets, small_settings
+
+if TYPE_CHECKING:
+    from turbomode_assets.orchestration.resources.settings import SettingsResource
 
 # The same examples in every run; `make test-properties` looks at others each time.
 hypothesis_settings.register_profile(
@@ -36,6 +38,9 @@ NIGHT = offset_session(AS_OF, 1)
 
 @pytest.fixture(scope="session")
 def _trained_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    # Here, or every test of every room would wait for the graph to load.
+    from turbomode_assets_tests.builders import run_assets, small_settings
+
     root = tmp_path_factory.mktemp("market")
     settings = small_settings(root)
     run_assets(settings, INGESTION + DERIVED, HISTORY)
@@ -44,7 +49,9 @@ def _trained_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def market(_trained_market: Path, tmp_path: Path) -> SettingsResource:
+def market(_trained_market: Path, tmp_path: Path) -> "SettingsResource":
     """A small simulated market with history up to AS_OF and an ensemble; yours to change."""
+    from turbomode_assets_tests.builders import small_settings
+
     shutil.copytree(_trained_market, tmp_path / "market")
     return small_settings(tmp_path / "market")

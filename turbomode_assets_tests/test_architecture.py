@@ -1,6 +1,8 @@
 """The import rule, held against the syntax trees of every module."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,7 +45,7 @@ OLD_CLASS_PATHS = {"resources"}
 """Modules that a user's `dagster.yaml` may still name."""
 MAY_IMPORT_DAGSTER = {
     *("__init__", "orchestration", "cli"),
-    *("settings", "runs", "ingestion", "modelling", "alerts", "nightly", "maintenance"),
+    *("runs", "alerts", "nightly"),
 }
 MAY_IMPORT = {
     "turbomode_assets.stores.master_writer": {"orchestration/resources/master_writer.py"},
@@ -156,3 +158,23 @@ def test_rooms_do_not_read_the_environment_or_start_processes():
         attributes = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
         assert not {"environ", "getenv"} & attributes, path
         assert "subprocess" not in imports_of(path), path
+
+
+COLLECTED = """
+import sys, pytest
+pytest.main(["--collect-only", "-q", "-p", "no:xdist", "turbomode_assets_tests/{room}"])
+heavy = {{"dagster", "torch", "lightgbm", "matplotlib"}}
+print("LOADED", *sorted(heavy & set(sys.modules)))
+"""
+
+
+@pytest.mark.parametrize("room", ["contracts", "sessions", "rationing", "validation"])
+def test_tests_of_a_room_are_collected_without_loading_the_graph(room):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", COLLECTED.format(room=room)],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PACKAGE.parent,
+    )
+    assert done.stdout.splitlines()[-1].split() == ["LOADED"]

@@ -1,31 +1,55 @@
 """The `turbomode` command: what Dagster's own command line does not do."""
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
+from click.shell_completion import CompletionItem
 from dotenv import load_dotenv
 
 from turbomode_assets.contracts.errors import TurbomodeError
 
+
+@dataclass(frozen=True)
+class Command:
+    """Module of a command, whose object has the command's name, and its help in one line."""
+
+    module: str
+    short_help: str
+
+
 COMMANDS = {
-    "alerts": "turbomode_assets.cli.alerts",
-    "backfill": "turbomode_assets.cli.backfill",
-    "backup": "turbomode_assets.cli.backup",
-    "config": "turbomode_assets.cli.config",
-    "demo": "turbomode_assets.cli.demo",
-    "explain": "turbomode_assets.cli.explain",
-    "features": "turbomode_assets.cli.features",
-    "models": "turbomode_assets.cli.models",
-    "page": "turbomode_assets.cli.page",
-    "pause": "turbomode_assets.cli.tasks",
-    "restore": "turbomode_assets.cli.restore",
-    "resume": "turbomode_assets.cli.tasks",
-    "run": "turbomode_assets.cli.tasks",
-    "signals": "turbomode_assets.cli.signals",
-    "status": "turbomode_assets.cli.status",
+    "alerts": Command("alerts", "See, send and acknowledge alerts."),
+    "backfill": Command(
+        "backfill", "Fetch what is missing between two days, newest sessions first."
+    ),
+    "backup": Command(
+        "backup",
+        "Copy memory, lake, master, operations, model files and configuration into TARGET.",
+    ),
+    "config": Command(
+        "config", "Check the configuration files, upgrade them, or write their JSON Schemas."
+    ),
+    "demo": Command(
+        "demo", "Run the whole graph on a simulated market and print tonight's signals."
+    ),
+    "explain": Command("explain", "Say why SYMBOL's signal of SESSION (YYYY-MM-DD) is what it is."),
+    "features": Command("features", "Look at the feature set."),
+    "models": Command("models", "Look at trained models; promote, withdraw or roll back."),
+    "page": Command(
+        "page",
+        "Print where the nightly page of SESSION lies, and write it first where there is none.",
+    ),
+    "pause": Command("tasks", "Switch tasks off: these, or all."),
+    "restore": Command(
+        "restore", "Restore the backup in SOURCE into the data root, which must be empty."
+    ),
+    "resume": Command("tasks", "Switch tasks on: these, or all."),
+    "run": Command("tasks", "Run a task now, in this process, whether it is due or not."),
+    "signals": Command("signals", "Print the newest signals of the tenant."),
+    "status": Command("status", "Show the tasks and the ledger."),
 }
-"""Module of each command, whose object has the command's name."""
 
 
 class ExplainedGroup(click.Group):
@@ -42,8 +66,22 @@ class ExplainedGroup(click.Group):
         """Load a command; None where there is no such one."""
         if name not in COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(COMMANDS[name]), name)
+        module = importlib.import_module(f"{__name__}.{COMMANDS[name].module}")
+        command: click.Command = getattr(module, name)
         return command
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands without loading one."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, each.short_help) for name, each in COMMANDS.items()])
+
+    def shell_complete(self, context: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Complete the name of a command without loading one."""
+        return [
+            CompletionItem(name, help=each.short_help)
+            for name, each in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
 
     def invoke(self, context: click.Context) -> object:
         """Run the command; a refusal exits with 1."""
@@ -54,6 +92,7 @@ class ExplainedGroup(click.Group):
 
 
 @click.group(cls=ExplainedGroup)
+@click.version_option(package_name="turbomode_assets")
 def main() -> None:
     """Raw market data to trading signals that can be trusted and explained."""
     load_dotenv(Path.cwd() / ".env")

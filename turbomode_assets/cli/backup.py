@@ -13,7 +13,7 @@ from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.features import feature_names
 from turbomode_assets.maintenance.backup import Wanted, make_backup
 from turbomode_assets.maintenance.platform import Platform
-from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.settings import Settings
 
 
 @click.command()
@@ -31,7 +31,7 @@ def backup(target: Path, history: bool, without_operations: bool) -> None:
     TARGET is a new folder outside of the data root. Everything is as of one moment and may be in
     use meanwhile. Old versions that models and explained signals refer to are copied as well.
     """
-    console, settings = Console(soft_wrap=True, highlight=False), SettingsResource()
+    console, settings = Console(soft_wrap=True, highlight=False), Settings()
     require_usable_path(target, where="TARGET")
     wanted = Wanted(
         configs=settings.configs,
@@ -60,7 +60,7 @@ def backup(target: Path, history: bool, without_operations: bool) -> None:
     console.print(f"written, opened and found whole: {target}")
 
 
-def platform_of(settings: SettingsResource, *, operations: bool = True) -> Platform:
+def platform_of(settings: Settings, *, operations: bool = True) -> Platform:
     """Where the stores of the settings' tenant lie.
 
     Raises:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import click
 
+from turbomode_assets.cli.json_output import json_option, print_json
 from turbomode_assets.config.loader import FILES, digest_of, load_file
 from turbomode_assets.config.schemas import json_schema, schema_file
 from turbomode_assets.config.upgrades import present_form, upgraded_text
-from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.settings import Settings
 
 
 @click.group()
@@ -18,11 +19,20 @@ def config() -> None:
 
 
 @config.command("check")
-def config_check() -> None:
+@json_option
+def config_check(as_json: bool) -> None:
     """Load every configuration file and print its version and digest."""
-    folder = SettingsResource().configs
-    for name in FILES:
-        section = load_file(folder, name)
+    folder = Settings().configs
+    loaded = {name: load_file(folder, name) for name in FILES}
+    if as_json:
+        print_json(
+            [
+                {"file": name, "version": section.version, "digest": digest_of(section)}
+                for name, section in loaded.items()
+            ]
+        )
+        return
+    for name, section in loaded.items():
         click.echo(f"{name}: version {section.version}, digest {digest_of(section)[:12]}")
 
 
@@ -30,7 +40,7 @@ def config_check() -> None:
 @click.option("--write", is_flag=True, help="Rewrite the files; without it they are only shown.")
 def config_upgrade(write: bool) -> None:
     """Show what the present form of each file changes in it, and rewrite it where asked to."""
-    folder, found = SettingsResource().configs, False
+    folder, found = Settings().configs, False
     for name in FILES:  # nothing is written beside a file that is not whole
         load_file(folder, name)
     for name in FILES:
@@ -61,7 +71,7 @@ def _replace(path: Path, text: str) -> None:
 @config.command("schemas")
 def config_schemas() -> None:
     """Write the JSON Schema of every configuration file beside it."""
-    folder = SettingsResource().configs
+    folder = Settings().configs
     for name, model in FILES.items():
         path = folder / schema_file(name)
         path.write_text(json_schema(model), encoding="utf-8")

@@ -8,6 +8,7 @@ import click
 import polars as pl
 from rich.console import Console
 
+from turbomode_assets.cli.json_output import json_option, print_json
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import SignalsConfig, TripleBarrierConfig
 from turbomode_assets.contracts.columns import CLASSES
@@ -17,12 +18,12 @@ from turbomode_assets.features import describe_features, present_set
 from turbomode_assets.modelling.feature_sets import model_feature_set
 from turbomode_assets.modelling.signal_sources import SignalSources
 from turbomode_assets.models import Probabilities
-from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.reports.explanation import (
     ExplainedSignal,
     explanation_lines,
     explanation_page,
 )
+from turbomode_assets.settings import Settings
 from turbomode_assets.signals.decision import HOLD
 from turbomode_assets.signals.explanation import (
     EQUAL_WITHIN,
@@ -54,13 +55,18 @@ _TIMEFRAME = "1d"
     default=None,
     help="Also write it as one HTML page into this file.",
 )
-def explain(symbol: str, session: dt.datetime, top: int, page: Path | None) -> None:
+@json_option
+def explain(symbol: str, session: dt.datetime, top: int, page: Path | None, as_json: bool) -> None:
     """Say why SYMBOL's signal of SESSION (YYYY-MM-DD) is what it is."""
-    console = Console()
-    sources = SignalSources.find(SettingsResource(), symbol, session.date())
+    console = Console(stderr=as_json)
+    sources = SignalSources.find(Settings(), symbol, session.date())
     told = explained_signal(sources, top=top)
-    for line in explanation_lines(told, width=console.width):
-        console.print(line, soft_wrap=True)
+    if as_json:
+        parts = vars(told).items()
+        print_json({n: p.to_dicts() if isinstance(p, pl.DataFrame) else p for n, p in parts})
+    else:
+        for line in explanation_lines(told, width=console.width):
+            console.print(line, soft_wrap=True)
     if page is None:
         return
     try:

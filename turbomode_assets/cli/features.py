@@ -2,6 +2,7 @@
 
 import click
 
+from turbomode_assets.cli.json_output import json_option, print_json
 from turbomode_assets.features import describe_features, feature_names, present_set
 
 
@@ -11,8 +12,14 @@ def features() -> None:
 
 
 @features.command("list")
-def features_list() -> None:
+@json_option
+def features_list(as_json: bool) -> None:
     """Print every feature: name, family, window, inputs, formula, source."""
+    if as_json:
+        digests = present_set().columns
+        rows = describe_features().iter_rows(named=True)
+        print_json([row | {"digest": digests[row["name"]]} for row in rows])
+        return
     click.echo(f"{len(feature_names())} features, set {present_set().digest[:12]}")
     for row in describe_features().iter_rows(named=True):
         click.echo(

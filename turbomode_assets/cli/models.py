@@ -11,9 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from turbomode_assets.cli.json_output import json_option, print_json
 from turbomode_assets.contracts.errors import MissingDataError
-from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import last_closed_session
+from turbomode_assets.settings import Settings
 from turbomode_assets.stores.memory import ModelMemory
 from turbomode_assets.stores.promotions import live_at, promote_by_hand, roll_back, withdraw
 
@@ -53,11 +54,16 @@ def models() -> None:
 
 
 @models.command("list")
-def list_models() -> None:
+@json_option
+def list_models(as_json: bool) -> None:
     """Every model, newest first, with the last decision about it."""
     memory = _memory()
     rows = memory.query(_NEWEST_FIRST)
     roles = dict(live_at(memory, _now()).select("model_version", "role").iter_rows())
+    if as_json:
+        models = rows.iter_rows(named=True)
+        print_json([{"role": roles.get(row["model_version"])} | row for row in models])
+        return
     _print_table(
         "Models",
         ("model", "role", "cause", "decision", "from"),
@@ -67,10 +73,14 @@ def list_models() -> None:
 
 @models.command("show")
 @click.argument("version")
-def show(version: str) -> None:
+@json_option
+def show(version: str, as_json: bool) -> None:
     """One model: its training, its scores, every decision about it."""
     memory, console = _memory(), Console()
     record = _record(memory, version)
+    if as_json:
+        print_json(_shown(memory, record))
+        return
     told = {name: value for name, value in record.items() if name not in _TOO_LONG}
     _print_table(version, ("", "value"), told.items())
     scores = _scores(memory, version)
@@ -86,9 +96,13 @@ def show(version: str) -> None:
 @models.command("compare")
 @click.argument("first")
 @click.argument("second")
-def compare(first: str, second: str) -> None:
+@json_option
+def compare(first: str, second: str, as_json: bool) -> None:
     """Two models side by side: figures of the gate, and scores."""
     memory = _memory()
+    if as_json:
+        print_json([_shown(memory, _record(memory, version)) for version in (first, second)])
+        return
     figures = [_figures(_record(memory, version)) for version in (first, second)]
     names = list(dict.fromkeys([*figures[0], *figures[1]]))
     _print_table(
@@ -151,12 +165,17 @@ def rollback(reason: str, session: dt.datetime | None) -> None:
 
 @models.command("live")
 @click.option("--at", "moment", type=_MOMENT, default=None, help="UTC; now if not given.")
-def live(moment: dt.datetime | None) -> None:
+@json_option
+def live(moment: dt.datetime | None, as_json: bool) -> None:
     """Who signals, or signalled at a time.
 
     Only what had been decided by that time counts.
     """
-    _print_live(_memory(), _now() if moment is None else moment.replace(tzinfo=dt.UTC))
+    at = _now() if moment is None else moment.replace(tzinfo=dt.UTC)
+    if as_json:
+        print_json(live_at(_memory(), at).drop("rules").to_dicts())
+    else:
+        _print_live(_memory(), at)
 
 
 @models.command("reproduce")
@@ -166,11 +185,11 @@ def reproduce_model(version: str) -> None:
     # Loaded here: what trains takes seconds to load, and a rollback must not wait for it.
     from turbomode_assets.cli.reproduce import reproduce
 
-    reproduce(SettingsResource(), version, Console())
+    reproduce(Settings(), version, Console())
 
 
 def _memory() -> ModelMemory:
-    settings = SettingsResource()
+    settings = Settings()
     memory = ModelMemory(settings.memory_path, settings.tenant_name)
     if not memory.exists():
         raise MissingDataError(
@@ -202,6 +221,25 @@ def _record(memory: ModelMemory, version: str) -> dict[str, object]:
             fix="turbomode models list shows every model",
         )
     return rows.row(0, named=True)
+
+
+def _shown(memory: ModelMemory, record: Mapping[str, object]) -> dict[str, object]:
+    """A model as JSON: its record, scores, and every decision about it."""
+    version = record["model_version"]
+    decisions = memory.query("FROM promotions WHERE model_version = ? ORDER BY sequence", [version])
+    parsed = {
+        name: json.loads(str(record[name]))
+        for name in ("metrics", "configuration", "environment", "store_versions")
+        if record.get(name) is not None
+    }
+    return {
+        **record,
+        **parsed,
+        "scores": _scores(memory, str(version)).to_dicts(),
+        "decisions": [
+            row | {"rules": json.loads(row["rules"])} for row in decisions.iter_rows(named=True)
+        ],
+    }
 
 
 def _figures(record: Mapping[str, object]) -> dict[str, float | None]:

@@ -6,10 +6,9 @@ from rich.console import Console
 from rich.table import Table
 
 from turbomode_assets.contracts.errors import MissingDataError
-from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.settings import Settings
 from turbomode_assets.stores import ModelMemory
-from turbomode_assets.stores.promotions import promotions
-from turbomode_assets.stores.signal_book import active_signals
+from turbomode_assets.stores.active_signals import active_signals
 
 _SHARES = {"P(sell)": "p_sell", "P(hold)": "p_hold", "P(buy)": "p_buy"}
 _PRICES = {
@@ -19,8 +18,8 @@ _PRICES = {
 }
 
 
-def print_signals(console: Console, settings: SettingsResource) -> None:
-    """Print the newest signals of the tenant.
+def newest_signals(settings: Settings) -> pl.DataFrame:
+    """Read the newest signals of the tenant.
 
     Raises:
         MissingDataError: there are none.
@@ -33,6 +32,12 @@ def print_signals(console: Console, settings: SettingsResource) -> None:
             where=str(settings.memory_path),
             fix="run `make demo`, or materialize the graph as the README says",
         )
+    return newest
+
+
+def print_signals(console: Console, settings: Settings) -> None:
+    """Print the newest signals of the tenant."""
+    newest = newest_signals(settings)
     first = newest.row(0, named=True)
     entry, expiry = (_day(first[name]) for name in ("entry_session", "expiry_session"))
     traded = f"in on {entry} at about the entry price, out by {expiry}"
@@ -63,7 +68,7 @@ def _day(session: object) -> str:
     return "an unrecorded session" if session is None else str(session)
 
 
-def print_stores(console: Console, settings: SettingsResource) -> None:
+def print_stores(console: Console, settings: Settings) -> None:
     """Print where each store lies."""
     console.print("Stores")
     for name, path in (
@@ -75,8 +80,10 @@ def print_stores(console: Console, settings: SettingsResource) -> None:
         console.print(f"  {name:<10}{path}", soft_wrap=True, highlight=False)
 
 
-def print_decision(console: Console, settings: SettingsResource) -> None:
+def print_decision(console: Console, settings: Settings) -> None:
     """Say what the gate decided last, and why."""
+    from turbomode_assets.stores.promotions import promotions
+
     memory = ModelMemory(settings.memory_path, settings.tenant_name)
     last = promotions(memory).row(-1, named=True)
     console.print(f"  {last['model_version']} was {last['decision']}: {last['reason']}")

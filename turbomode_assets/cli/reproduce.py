@@ -24,7 +24,7 @@ from turbomode_assets.features import feature_names
 from turbomode_assets.labels import market_regimes
 from turbomode_assets.modelling.feature_sets import model_feature_set
 from turbomode_assets.modelling.training_inputs import read_market, read_training_set
-from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.settings import Settings
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE, INPUTS
 
@@ -41,7 +41,7 @@ class TrainingRecord:
     environment: Mapping[str, str]
 
 
-def reproduce(settings: SettingsResource, version: str, console: Console) -> None:
+def reproduce(settings: Settings, version: str, console: Console) -> None:
     """Train a model again from its record, and confirm that it is the same to the last bit.
 
     Raises:
@@ -104,7 +104,7 @@ def _changed(record: TrainingRecord, data_quality: str) -> list[tuple[str, str, 
 
 
 def _training_set(
-    settings: SettingsResource, record: TrainingRecord, stored: Ensemble, inputs: Path
+    settings: Settings, record: TrainingRecord, stored: Ensemble, inputs: Path
 ) -> TrainingSet:
     lake = Lake(settings.lake_root, settings.tenant_name, lake_tables(feature_names()))
     rules = record.configuration

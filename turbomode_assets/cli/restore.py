@@ -9,8 +9,7 @@ from rich.console import Console
 from turbomode_assets.cli.backup import PartProgress, platform_of
 from turbomode_assets.maintenance.backup import CONFIGS
 from turbomode_assets.maintenance.restore import restore_backup
-from turbomode_assets.orchestration.resources.settings import SettingsResource
-from turbomode_assets.settings import CONFIG_DIR_VARIABLE, OPERATIONS_VARIABLE
+from turbomode_assets.settings import CONFIG_DIR_VARIABLE, OPERATIONS_VARIABLE, Settings
 
 
 @click.command()
@@ -20,7 +19,7 @@ def restore(source: Path) -> None:
 
     Every file is held against its digest and everything is opened before any of it is in place.
     """
-    console, settings = Console(soft_wrap=True, highlight=False), SettingsResource()
+    console, settings = Console(soft_wrap=True, highlight=False), Settings()
     progress = PartProgress(console)
     manifest, rows = restore_backup(
         source.absolute(), platform_of(settings, operations=False), told=progress.told

@@ -3,11 +3,16 @@
 import click
 from rich.console import Console
 
-from turbomode_assets.cli.printing import print_signals
-from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.cli.json_output import json_option, print_json
+from turbomode_assets.cli.printing import newest_signals, print_signals
+from turbomode_assets.settings import Settings
 
 
 @click.command()
-def signals() -> None:
+@json_option
+def signals(as_json: bool) -> None:
     """Print the newest signals of the tenant."""
-    print_signals(Console(), SettingsResource())
+    if as_json:
+        print_json(newest_signals(Settings()).to_dicts())
+    else:
+        print_signals(Console(), Settings())

@@ -94,7 +94,7 @@ class Trials:
 
 
 @dataclass(frozen=True)
-class GateOutcome:
+class PromotionOutcome:
     """What the promotion gate said, rule by rule, and against whom."""
 
     passed: bool

@@ -1,5 +1,6 @@
 """The registry: a feature is declared once, by decorating its formula. No formula lives here."""
 
+import importlib
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -111,6 +112,7 @@ def feature(
 
 def registered_features() -> tuple[Feature, ...]:
     """Every declared feature, in the order of the matrix."""
+    importlib.import_module("turbomode_assets.features.families")
     return tuple(sorted(_DECLARED.values(), key=lambda each: FAMILIES.index(each.family)))
 
 

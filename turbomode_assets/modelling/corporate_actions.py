@@ -2,14 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-import dagster as dg
 import polars as pl
 
 from turbomode_assets.config.curation import CurationConfig
 from turbomode_assets.curation import adjust_forward, usable_dividends
-from turbomode_assets.reports import preview_markdown
 from turbomode_assets.sessions import NEW_YORK, sessions_of
 from turbomode_assets.stores import MasterReader, Pinned
 
@@ -29,12 +26,9 @@ class CorporateActions:
         return self.splits, self.dividends
 
     @property
-    def metadata(self) -> dict[str, Any]:
-        """Dividends that were repaired or left out, for the run's metadata."""
-        if self.doubted.is_empty():
-            return {}
-        shown = preview_markdown(self.doubted, rows=self.doubted.height)
-        return {"dividends_not_believed": dg.MetadataValue.md(shown)}
+    def facts(self) -> dict[str, object]:
+        """Table of the dividends that were repaired or left out, where there are any."""
+        return {} if self.doubted.is_empty() else {"dividends_not_believed": self.doubted}
 
     def adjust(self, bars: pl.DataFrame) -> pl.DataFrame:
         """Bars in forward-adjusted prices."""

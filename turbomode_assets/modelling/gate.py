@@ -2,9 +2,6 @@
 
 import datetime as dt
 from dataclasses import dataclass
-from typing import Any
-
-import dagster as dg
 
 from turbomode_assets.completeness import (
     GateResult,
@@ -15,7 +12,6 @@ from turbomode_assets.completeness import (
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.config.loader import DATA_QUALITY_FILE, digest_of
 from turbomode_assets.contracts.errors import ConfigurationError, MissingDataError
-from turbomode_assets.reports import preview_markdown
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import MasterReader, ModelMemory
 from turbomode_assets.stores.model_registry import audit_override
@@ -24,18 +20,8 @@ TIMEFRAMES = ("1d",)
 """Bars, and so features, labels and signals, are made of daily candles."""
 
 
-class GateConfiguration(dg.Config):
-    """Run configuration of what stands behind the gate.
-
-    `gate_override` is the reason for going on below the threshold. It is logged, and shown on every
-    artefact that comes of it.
-    """
-
-    gate_override: str | None = None
-
-
 @dataclass(frozen=True)
-class Passage:
+class GateOutcome:
     """How a run came through the gate."""
 
     result: GateResult
@@ -44,12 +30,12 @@ class Passage:
     """The reason for which it was let through; None where the data were GREEN enough."""
 
     @property
-    def metadata(self) -> dict[str, Any]:
-        """What the gate saw, for the run's metadata."""
-        facts: dict[str, Any] = {
+    def facts(self) -> dict[str, object]:
+        """What the gate saw: figures, and a table of what is not GREEN."""
+        facts: dict[str, object] = {
             "green_share": self.result.green_share,
             "green_threshold": self.threshold,
-            "not_green": dg.MetadataValue.md(preview_markdown(self.result.not_green)),
+            "not_green": self.result.not_green,
         }
         return facts | ({"gate_override": self.override} if self.override else {})
 
@@ -62,9 +48,12 @@ def pass_gate(
     *,
     threshold: float,
     needed_by: str,
-    configuration: GateConfiguration,
-) -> Passage:
+    override: str | None,
+) -> GateOutcome:
     """Let a run go on if enough of the daily cells of every listed symbol in `span` is GREEN.
+
+    `override` is the reason for going on below the threshold. It is logged, and shown on every
+    artefact that comes of it.
 
     Sessions before the store's first candle are the start of history, and not expected.
 
@@ -73,27 +62,26 @@ def pass_gate(
         ConfigurationError: the reason of an override is blank.
     """
     result = _measure(store, rules, span, needed_by)
-    reason = configuration.gate_override
-    if reason is not None and not reason.strip():
+    if override is not None and not override.strip():
         raise ConfigurationError(
             "an override without a reason",
             where=f"run configuration of {needed_by}, key gate_override",
             fix="say why the data may be used as they are",
         )
-    if reason is None or result.green_share >= threshold:
+    if override is None or result.green_share >= threshold:
         command = backfill_command(result)
         require_green(result, threshold, needed_by=needed_by, command=command)
-        return Passage(result, threshold, None)
+        return GateOutcome(result, threshold, None)
     audit_override(
         memory,
         file=DATA_QUALITY_FILE,
         version=rules.version,
         digest=digest_of(rules),
         purpose=f"override of the GREEN gate for {needed_by}: {result.green_share:.4%} of {span} "
-        f"is GREEN, {threshold:.4%} required. Reason: {reason.strip()}",
+        f"is GREEN, {threshold:.4%} required. Reason: {override.strip()}",
         at=dt.datetime.now(dt.UTC),
     )
-    return Passage(result, threshold, reason.strip())
+    return GateOutcome(result, threshold, override.strip())
 
 
 def _measure(

@@ -1,20 +1,31 @@
 """Reading and writing the stores: Delta tables, the DuckDB model memory, artifacts. No formulas."""
 
-from turbomode_assets.stores.artifacts import Artifacts
-from turbomode_assets.stores.features import read_features
-from turbomode_assets.stores.lake import Lake
-from turbomode_assets.stores.market_data import MarketData
-from turbomode_assets.stores.master import MasterReader
-from turbomode_assets.stores.memory import ModelMemory
-from turbomode_assets.stores.reader import Pinned, TableReader
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Artifacts",
-    "Lake",
-    "MarketData",
-    "MasterReader",
-    "ModelMemory",
-    "Pinned",
-    "TableReader",
-    "read_features",
-]
+from turbomode_assets.contracts.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from turbomode_assets.stores.artifacts import Artifacts as Artifacts
+    from turbomode_assets.stores.features import read_features as read_features
+    from turbomode_assets.stores.lake import Lake as Lake
+    from turbomode_assets.stores.market_data import MarketData as MarketData
+    from turbomode_assets.stores.master import MasterReader as MasterReader
+    from turbomode_assets.stores.memory import ModelMemory as ModelMemory
+    from turbomode_assets.stores.reader import Pinned as Pinned
+    from turbomode_assets.stores.reader import TableReader as TableReader
+
+__getattr__ = lazy_names(
+    __name__,
+    {
+        "artifacts": ("Artifacts",),
+        "features": ("read_features",),
+        "lake": ("Lake",),
+        "market_data": ("MarketData",),
+        "master": ("MasterReader",),
+        "memory": ("ModelMemory",),
+        "reader": (
+            "Pinned",
+            "TableReader",
+        ),
+    },
+)

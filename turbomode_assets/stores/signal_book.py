@@ -229,11 +229,3 @@ def record_drift(
             connection.register("measured", rows)
             connection.execute(f"INSERT INTO {table} BY NAME FROM measured")
             connection.unregister("measured")
-
-
-def active_signals(memory: ModelMemory) -> pl.DataFrame:
-    """Tonight's signals, strongest first."""
-    return memory.query(
-        "SELECT * FROM active_signals ORDER BY signal <> 'HOLD' DESC,"
-        " greatest(p_buy, p_sell) DESC, symbol"
-    )

@@ -1,6 +1,7 @@
 """`turbomode explain` on a small simulated market: what is shown is what the stores hold."""
 
 import datetime as dt
+import json
 import re
 import shutil
 from html import unescape
@@ -261,3 +262,11 @@ def test_a_page_that_cannot_be_written_is_refused(shared, tmp_path):
     page = tmp_path / "nowhere" / "page.html"
     error = refusal(InputError, SYMBOL, str(AS_OF), "--html", str(page))
     assert error.where == str(page)
+
+
+def test_the_json_holds_what_the_terminal_says(shared):
+    told = json.loads(run("--json"))
+    assert told["title"].startswith(told["signal"]["signal"].split(",")[0])
+    assert [row["model"] for row in told["probabilities"]][-1] == "stack"
+    assert told["probabilities"][-1].keys() == {"model", "p_sell", "p_hold", "p_buy"}
+    assert not told["check_failed"]

@@ -19,7 +19,12 @@ from turbomode_assets.ensemble import (
 )
 from turbomode_assets.ensemble.folds import TrainingRows
 from turbomode_assets.ensemble.run import sample, stack_models, train, weigh_samples
-from turbomode_assets.ensemble.step_results import GateOutcome, MarketInputs, RunRules, SampledRows
+from turbomode_assets.ensemble.step_results import (
+    MarketInputs,
+    PromotionOutcome,
+    RunRules,
+    SampledRows,
+)
 from turbomode_assets_tests.ensemble.small import SMALL
 
 
@@ -48,9 +53,11 @@ def test_tables_and_plain_values_come_back_as_they_were(results):
 
 
 def test_what_the_gate_said_comes_back(results):
-    outcome = GateOutcome(False, "1 of 2 rules failed", "m1", [{"name": "recall", "figure": None}])
+    outcome = PromotionOutcome(
+        False, "1 of 2 rules failed", "m1", [{"name": "recall", "figure": None}]
+    )
     results.put(outcome)
-    assert results.get(GateOutcome) == outcome
+    assert results.get(PromotionOutcome) == outcome
 
 
 def test_a_training_set_comes_back_as_it_was_without_being_read_into_memory(results, training):

@@ -25,6 +25,7 @@ from turbomode_assets.orchestration.assets.metadata import (
     INLINE_PICTURE_SESSIONS,
     OWNERS,
     definition_metadata,
+    shown,
     table_metadata,
 )
 from turbomode_assets.orchestration.boundary import explained
@@ -103,7 +104,7 @@ def features(
         **read.metadata(matrix.earlier),
     )
     tables = {"features": matrix.values, "feature_health": matrix.health}
-    return dg.Output(tables, metadata=metadata | actions.metadata | _lineage(span))
+    return dg.Output(tables, metadata=metadata | shown(actions.facts) | _lineage(span))
 
 
 def _lineage(span: SessionSpan) -> dict[str, dg.TableColumnLineage]:

@@ -12,6 +12,7 @@ from turbomode_assets.orchestration.assets.metadata import (
     OWNERS,
     definition_metadata,
     picture_metadata,
+    shown,
     table_metadata,
 )
 from turbomode_assets.orchestration.boundary import explained
@@ -64,7 +65,7 @@ def labels(
     )
     tables = {"labels": resolved, "label_rules": _rules(resolved, span, digest_of(rule))}
     return dg.Output(
-        tables, metadata=metadata | actions.metadata | {"rule_digest": digest_of(rule)}
+        tables, metadata=metadata | shown(actions.facts) | {"rule_digest": digest_of(rule)}
     )
 
 

@@ -21,6 +21,7 @@ from turbomode_assets.stores.reader import versions_of
 
 OWNERS = ["team:data-platform"]
 INLINE_PICTURE_SESSIONS = 3
+SHOWN_ROWS = 50
 
 
 def definition_metadata(
@@ -80,6 +81,16 @@ def table_metadata(
     if "vendor" in frame.columns and frame.height:
         facts["vendor"] = ", ".join(sorted(frame.get_column("vendor").unique()))
     return {**facts, **more}
+
+
+def shown(facts: Mapping[str, object]) -> dict[str, Any]:
+    """Turn what a room tells of its work into metadata; a table is shown whole if it is short."""
+    return {
+        name: dg.MetadataValue.md(preview_markdown(fact, rows=min(fact.height, SHOWN_ROWS)))
+        if isinstance(fact, pl.DataFrame)
+        else fact
+        for name, fact in facts.items()
+    }
 
 
 def picture_metadata(

@@ -27,10 +27,12 @@ from turbomode_assets.modelling.champion_periods import (
 )
 from turbomode_assets.modelling.corporate_actions import CorporateActions, read_corporate_actions
 from turbomode_assets.modelling.feature_sets import stored_columns
-from turbomode_assets.modelling.gate import TIMEFRAMES, GateConfiguration, Passage, pass_gate
+from turbomode_assets.modelling.gate import TIMEFRAMES, GateOutcome, pass_gate
+from turbomode_assets.orchestration.assets.gate_configuration import GateConfiguration
 from turbomode_assets.orchestration.assets.metadata import (
     OWNERS,
     definition_metadata,
+    shown,
     table_metadata,
 )
 from turbomode_assets.orchestration.boundary import explained
@@ -96,15 +98,15 @@ def signals(
     shadows = Shadows(challengers_over(book, span), files)
     stored = _stored_columns(lake, span, [*reigns, *shadows.reigns])
     tables = _read_tables(store, quality, features, stored, bars, span)
-    passage = _pass(store, book, quality, span, reigns, shadows, config)
-    market = tables.market(passage)
+    outcome = _pass(store, book, quality, span, reigns, shadows, config.gate_override)
+    market = tables.market(outcome)
     said = [predict(reign, market) for reign in reigns]
     champions = pl.concat(each.rows for each in said)
     release = rank_signals(release_signals(champions, shadows.predict(market)))
     version = _store(lake, release, span)
     record_signals(book, release.sent, market.bars, tables.sectors_in(span), said=release.said)
     metadata = table_metadata(release.sent, span, reads=tables.reads, store_version=version)
-    metadata |= _told(release, said, span) | passage.metadata | shadows.metadata
+    metadata |= _told(release, said, span) | shown(outcome.facts) | shadows.metadata
     return dg.MaterializeResult(metadata=metadata)
 
 
@@ -132,7 +134,7 @@ class _Tables:
         symbols = self.universe.rows.filter(role="tradeable").get_column("symbol")
         return self.bars.rows.filter(pl.col("symbol").is_in(symbols.implode()))
 
-    def market(self, passage: Passage) -> Market:
+    def market(self, outcome: GateOutcome) -> Market:
         """What models predict from."""
         return Market(
             features=self.features.rows,
@@ -142,7 +144,7 @@ class _Tables:
             adjusted=self.actions.adjust(self.quoted),
             ledger=self.ledger.rows,
             store_versions=versions_of(self.reads),
-            gate_override=passage.override,
+            gate_override=outcome.override,
         )
 
     def sectors_in(self, span: SessionSpan) -> pl.DataFrame:
@@ -187,14 +189,14 @@ def _pass(
     span: SessionSpan,
     reigns: list[Reign],
     shadows: Shadows,
-    config: GateConfiguration,
-) -> Passage:
+    override: str | None,
+) -> GateOutcome:
     """Pass the GREEN gate with all that the champions' predictions of a span rest on.
 
     A challenger that looks back further than they do is left out where it does not pass with that.
     """
 
-    def passed(first: dt.date, configuration: GateConfiguration) -> Passage:
+    def passed(first: dt.date, given: str | None) -> GateOutcome:
         return pass_gate(
             store,
             book,
@@ -202,20 +204,20 @@ def _pass(
             SessionSpan(first, span.last),
             threshold=quality.gate.signals_green_share,
             needed_by=f"signals of {span}",
-            configuration=configuration,
+            override=given,
         )
 
     first = min(reign.sessions_read.first for reign in reigns)
-    passage = passed(first, config)
+    outcome = passed(first, override)
     # A reason that the champions did not need must not mark, or waive anything for, their signals.
-    given = config if passage.override else GateConfiguration()
+    given = override if outcome.override else None
 
-    def challenge(reign: Reign) -> Passage | None:
+    def challenge(reign: Reign) -> GateOutcome | None:
         begun = reign.sessions_read.first
         return passed(begun, given) if begun < first else None
 
     shadows.require(challenge)
-    return passage
+    return outcome
 
 
 def _store(lake: Lake, release: Release, span: SessionSpan) -> int:

@@ -14,10 +14,10 @@ from turbomode_assets.features import feature_names
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.signals.release import in_challenger_share
 from turbomode_assets.stores import Artifacts, Lake, ModelMemory
+from turbomode_assets.stores.active_signals import active_signals
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, ENSEMBLE
 from turbomode_assets.stores.model_registry import champion_at, record_model
 from turbomode_assets.stores.promotions import gate_decision
-from turbomode_assets.stores.signal_book import active_signals
 from turbomode_assets_tests.builders import run_assets, small_settings
 from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
 from turbomode_assets_tests.orchestration.assets.test_audit import audit, candles_at, put

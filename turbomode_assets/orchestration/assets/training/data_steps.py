@@ -29,7 +29,7 @@ from turbomode_assets.features import feature_families
 from turbomode_assets.labels import detect_rare_events, market_regimes, update_archive
 from turbomode_assets.labels.rare_events import first_detectable_session
 from turbomode_assets.modelling.feature_sets import present_feature_set
-from turbomode_assets.modelling.gate import GateConfiguration, pass_gate
+from turbomode_assets.modelling.gate import pass_gate
 from turbomode_assets.modelling.training_inputs import (
     candle_span,
     champion_forecasts,
@@ -39,6 +39,8 @@ from turbomode_assets.modelling.training_inputs import (
     read_training_set,
     training_span,
 )
+from turbomode_assets.orchestration.assets.gate_configuration import GateConfiguration
+from turbomode_assets.orchestration.assets.metadata import shown
 from turbomode_assets.orchestration.boundary import explained
 from turbomode_assets.orchestration.partitions import session_span
 from turbomode_assets.orchestration.resources.settings import SettingsResource
@@ -120,14 +122,14 @@ def load_raw_data_from_master(
     """Pass the GREEN gate, and pin the version of every table that is read."""
     results, as_of = open_run(run)
     rules, quality, lake = results.config, settings.data_quality(), lake_store.open()
-    passage = pass_gate(
+    outcome = pass_gate(
         master.open(),
         memory.open(),
         quality,
         candle_span(as_of, rules),
         threshold=quality.gate.training_green_share,
         needed_by=f"ensemble as of {as_of}",
-        configuration=config,
+        override=config.gate_override,
     )
     market = read_market(lake, master.open(), as_of, rules, quality.curation)
     versions = learned_versions(lake) | market.versions
@@ -138,12 +140,12 @@ def load_raw_data_from_master(
             versions=versions,
             vendors=market.vendors,
             tradeable=market.tradeable,
-            gate_override=passage.override,
+            gate_override=outcome.override,
             data_quality=digest_of(quality),
         )
     )
     bars = {"bars": market.adjusted.height, "vendor": ", ".join(market.vendors)}
-    context.add_output_metadata(passage.metadata | bars | {"store_versions": versions})
+    context.add_output_metadata(shown(outcome.facts) | bars | {"store_versions": versions})
     return run
 
 

@@ -12,7 +12,7 @@ from turbomode_assets.contracts.errors import StoreError
 from turbomode_assets.ensemble import Ensemble, Stacked, StepResults, TrainingSet, load_ensemble
 from turbomode_assets.ensemble.evaluation import Evaluation, compare_on_same_rows
 from turbomode_assets.ensemble.promotion import improvement_lag, judge_promotion
-from turbomode_assets.ensemble.step_results import GateOutcome
+from turbomode_assets.ensemble.step_results import PromotionOutcome
 from turbomode_assets.ensemble.training import FORECAST
 from turbomode_assets.modelling.model_identity import identify
 from turbomode_assets.modelling.training_inputs import champion_before
@@ -53,7 +53,7 @@ def compare_models_promotion_gate(
     decision = judge_promotion(judged.figures, judged.regimes, gate, improvement=improvement)
     against = champion.model_version if champion else None
     rules = json.loads(decision.to_json())
-    results.put(GateOutcome(decision.passed, decision.reason, against, rules))
+    results.put(PromotionOutcome(decision.passed, decision.reason, against, rules))
     shown = pl.DataFrame(rules)
     context.add_output_metadata(
         {

@@ -20,9 +20,9 @@ from turbomode_assets.ensemble import (
 )
 from turbomode_assets.ensemble.evaluation import Evaluation
 from turbomode_assets.ensemble.step_results import (
-    GateOutcome,
     LearningMemory,
     MarketInputs,
+    PromotionOutcome,
     RunRules,
     Trials,
 )
@@ -147,7 +147,7 @@ def _record(
 
 
 def _decision(results: StepResults, identity: Identity, at: dt.datetime) -> Decision:
-    outcome, gate = results.get(GateOutcome), results.config.model_promotion_gate
+    outcome, gate = results.get(PromotionOutcome), results.config.model_promotion_gate
     return gate_decision(
         identity.model_version,
         results.get(TrainingSet).as_of,
