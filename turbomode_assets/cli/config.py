@@ -1,6 +1,8 @@
 """`turbomode config`: the configuration files."""
 
 import difflib
+import shutil
+from pathlib import Path
 
 import click
 
@@ -39,6 +41,8 @@ def config_check(as_json: bool) -> None:
 def config_upgrade(write: bool) -> None:
     """Show what the present form of each file changes in it, and rewrite it where asked to."""
     folder, found = Settings().configs, False
+    for name in FILES:  # nothing is written beside a file that is not whole
+        load_file(folder, name)
     for name in FILES:
         path = folder / name
         before = path.read_text(encoding="utf-8")
@@ -50,12 +54,18 @@ def config_upgrade(write: bool) -> None:
         lines = difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
         click.echo("\n".join(lines))
         if write:
-            partial = path.with_name(f".{name}.partial")
-            partial.write_text(after, encoding="utf-8")
-            partial.replace(path)
+            _replace(path.resolve(), after)
             click.echo(f"wrote {path}")
     if not found:
         click.echo("every file has the present form")
+
+
+def _replace(path: Path, text: str) -> None:
+    """Replace a file's text in one step; who may read it stays."""
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text(text, encoding="utf-8")
+    shutil.copymode(path, partial)
+    partial.replace(path)
 
 
 @config.command("schemas")

@@ -27,7 +27,7 @@ from turbomode_assets.config.file_names import (
 from turbomode_assets.config.scheduler import SchedulerConfig
 from turbomode_assets.config.section import ConfigurationFile, Section
 from turbomode_assets.config.training import TrainingConfig
-from turbomode_assets.config.upgrades import kept_values, upgraded
+from turbomode_assets.config.upgrades import Keys, in_first_form, upgraded
 from turbomode_assets.config.vendors import VendorsConfig
 from turbomode_assets.contracts.errors import ConfigurationError, first_few
 
@@ -88,38 +88,37 @@ def load_file(directory: Path, name: str) -> ConfigurationFile:
 def digest_of(section: Section) -> str:
     """Return the SHA-256 of a section's canonical JSON: the same rules, the same digest.
 
-    A key that older forms lack is no part of it while it has the value that keeps their behaviour:
-    a file that nobody edited keeps its digest.
+    It is over the rules as form 1 writes them: a file that nobody edited keeps its digest whatever
+    keys came, went or were renamed since.
     """
     canonical = json.dumps(_rules_of(section), sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _rules_of(section: Section) -> dict[str, Any]:
-    """Plain data of a section without keys that say nothing yet."""
+    """Plain data of a section as form 1 writes it."""
     content = section.model_dump(mode="json")
-    for path, value in _kept_values_in(type(section)):
-        *sections, key = path
-        parent = content
-        for name in sections:
-            parent = parent[name]
-        if parent.get(key) == value:
-            del parent[key]
+    kind = type(section)
+    places = [(file, at) for file, model in FILES.items() for at in _places_of(kind, model)]
+    if len(places) > 1:
+        raise ValueError(
+            f"{kind.__name__} lies in several places: take the digest of what holds it"
+        )
+    for file, place in places:
+        return in_first_form(file, content, place)
     return content
 
 
-def _kept_values_in(kind: type[Section]) -> list[tuple[tuple[str, ...], Any]]:
-    """Paths below a section, and the values with which they say nothing yet."""
-    found = []
-    for file, model in FILES.items():
-        for path, value in kept_values(file).items():
-            keys, place = tuple(path.split(".")), model
-            for at in range(len(keys)):
-                if place is kind:
-                    found.append((keys[at:], value))
-                    break
-                place = place.model_fields[keys[at]].annotation  # type: ignore[assignment]
-    return found
+def _places_of(kind: type[Section], model: type[Section]) -> list[Keys]:
+    """Paths below a section at which sections of a kind lie."""
+    if model is kind:
+        return [()]
+    return [
+        (name, *below)
+        for name, field in model.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section)
+        for below in _places_of(kind, field.annotation)
+    ]
 
 
 def trial_digest(config: TrainingConfig) -> str:

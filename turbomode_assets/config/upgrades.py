@@ -3,11 +3,13 @@
 A file's `form` is the number of the form that it is written in; without one it is 1. It says
 nothing of the file's content, which has a `version` of its own. A form's step lists what changed
 since the form before: a key that came gets the value that keeps the behaviour of files from before
-it, one that went is dropped. Defaults for new files stand in the files that are shipped.
+it, one that went is dropped. Every change can be taken back, for digests. Defaults for new files
+stand in the files that are shipped.
 """
 
 import copy
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +25,7 @@ from turbomode_assets.contracts.errors import ConfigurationError
 
 FORM = "form"
 Content = dict[str, Any]
+Keys = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -32,24 +35,51 @@ class AddKey:
     path: str
     value: Any
 
+    @property
+    def keys(self) -> Keys:
+        """Where the key lies after the change."""
+        return tuple(self.path.split("."))
+
     def apply(self, content: Content) -> None:
         """Add the key where the file does not have it."""
-        parent, key = _place(content, self.path)
+        parent, key = _place(content, self.keys)
         if parent is not None:
             parent.setdefault(key, copy.deepcopy(self.value))
+
+    def undo(self, content: Content, keys: Keys) -> None:
+        """Remove the key while it has the value that changes nothing."""
+        parent, key = _place(content, keys)
+        if parent is not None and key in parent and parent[key] == self.value:
+            del parent[key]
 
 
 @dataclass(frozen=True)
 class DropKey:
-    """A key that went."""
+    """A key that went, and the value that it had in the files that were shipped.
+
+    Files that left it at that value keep their digests; one with another value of a rule that is no
+    more has other content now.
+    """
 
     path: str
+    value: Any
+
+    @property
+    def keys(self) -> Keys:
+        """Where the key lay before the change."""
+        return tuple(self.path.split("."))
 
     def apply(self, content: Content) -> None:
         """Drop the key if the file has it."""
-        parent, key = _place(content, self.path)
+        parent, key = _place(content, self.keys)
         if parent is not None:
             parent.pop(key, None)
+
+    def undo(self, content: Content, keys: Keys) -> None:
+        """Put the key back with its shipped value."""
+        parent, key = _place(content, keys)
+        if parent is not None:
+            parent[key] = copy.deepcopy(self.value)
 
 
 @dataclass(frozen=True)
@@ -59,23 +89,53 @@ class RenameKey:
     path: str
     name: str
 
+    @property
+    def keys(self) -> Keys:
+        """Where the key lies after the change."""
+        return (*self.keys_before[:-1], self.name)
+
+    @property
+    def keys_before(self) -> Keys:
+        """Where the key lay before the change."""
+        return tuple(self.path.split("."))
+
     def apply(self, content: Content) -> None:
         """Rename the key in its place."""
-        parent, key = _place(content, self.path)
-        if parent is not None and key in parent:
-            renamed = {self.name if each == key else each: of for each, of in parent.items()}
-            parent.clear()
-            parent.update(renamed)
+        _rename(content, self.keys_before, self.name)
+
+    def undo(self, content: Content, keys: Keys) -> None:
+        """Give the key its earlier name."""
+        _rename(content, keys, self.keys_before[-1])
 
 
 @dataclass(frozen=True)
-class ChangeContent:
-    """A change that the others cannot say."""
+class ChangeSection:
+    """A change of one section that the others cannot say, and how it is taken back."""
 
-    apply: Callable[[Content], None]
+    path: str
+    forth: Callable[[Content], None]
+    back: Callable[[Content], None]
+
+    @property
+    def keys(self) -> Keys:
+        """Where the section lies."""
+        return tuple(self.path.split("."))
+
+    def apply(self, content: Content) -> None:
+        """Change the section if the file has it."""
+        self._change(content, self.keys, self.forth)
+
+    def undo(self, content: Content, keys: Keys) -> None:
+        """Take the change of the section back."""
+        self._change(content, keys, self.back)
+
+    def _change(self, content: Content, keys: Keys, function: Callable[[Content], None]) -> None:
+        section, _ = _place(content, (*keys, ""))
+        if section is not None:
+            function(section)
 
 
-Change = AddKey | DropKey | RenameKey | ChangeContent
+Change = AddKey | DropKey | RenameKey | ChangeSection
 Step = Sequence[Change]
 
 STEPS: Mapping[str, Sequence[Step]] = {
@@ -122,26 +182,56 @@ def upgraded(file: str, content: Mapping[str, Any], *, where: str) -> Content:
 def upgraded_text(file: str, text: str, *, where: str) -> str:
     """Write a file's text in the present form; the very text where it has that form already.
 
-    Keys keep their order; `form` stands at the top.
+    Keys keep their order, and lists of one line stay on it; `form` stands at the top.
     """
     content = json.loads(text)
     if content.get(FORM, 1) == present_form(file):
         return text
     changed = upgraded(file, content, where=where)
     head = {key: changed.pop(key) for key in ("$schema",) if key in changed}
-    return json.dumps(head | {FORM: present_form(file)} | changed, indent=2) + "\n"
+    written = json.dumps(head | {FORM: present_form(file)} | changed, indent=2, ensure_ascii=False)
+    return _as_lists_were_written(written, text) + "\n"
 
 
-def kept_values(file: str) -> dict[str, Any]:
-    """Values that keys got which older forms lack, by path: with them a file means what it did."""
-    changes = [change for step in STEPS[file] for change in step]
-    return {change.path: change.value for change in changes if isinstance(change, AddKey)}
+def in_first_form(file: str, section: Mapping[str, Any], place: Keys = ()) -> Content:
+    """Take every change back from a section of the present form that lies at a place of the file.
+
+    Digests are over this: a form that came changes none of a file that nobody edited.
+    """
+    content = copy.deepcopy(dict(section))
+    for change in reversed([change for step in STEPS[file] for change in step]):
+        keys, depth = change.keys, len(place)
+        is_section_itself = isinstance(change, ChangeSection) and keys == place
+        if keys[:depth] == place and (len(keys) > depth or is_section_itself):
+            change.undo(content, keys[depth:])
+        elif isinstance(change, RenameKey) and place[: len(keys)] == keys:
+            place = change.keys_before + place[len(keys) :]
+    return content
 
 
-def _place(content: Content, path: str) -> tuple[Content | None, str]:
-    """The section that a path leads to, and its last key; no section where the file has none."""
-    *sections, key = path.split(".")
+def _place(content: Content, keys: Keys) -> tuple[Content | None, str]:
+    """The section that keys lead to, and the last key; no section where the file has none."""
+    *sections, key = keys
     parent: Any = content
     for section in sections:
         parent = parent.get(section) if isinstance(parent, dict) else None
     return (parent if isinstance(parent, dict) else None), key
+
+
+def _rename(content: Content, keys: Keys, name: str) -> None:
+    parent, key = _place(content, keys)
+    if parent is not None and key in parent:
+        renamed = {name if each == key else each: of for each, of in parent.items()}
+        parent.clear()
+        parent.update(renamed)
+
+
+def _as_lists_were_written(written: str, before: str) -> str:
+    """Join the lines of every list of plain values that the text before has on one line."""
+
+    def joined(found: re.Match[str]) -> str:
+        line = json.dumps(json.loads(found[0]), ensure_ascii=False)
+        return line if line in before else found[0]
+
+    # A string holds no line break in JSON: only a list opens at the end of a line with `[`.
+    return re.sub(r"\[\n[^\[\]{}]*\n *\]", joined, written)

@@ -13,8 +13,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from turbomode_assets.config.file_names import TRAINING_FILE
 from turbomode_assets.config.learning import EnsembleConfig
 from turbomode_assets.config.stored import StoredRules
+from turbomode_assets.config.upgrades import upgraded
 from turbomode_assets.contracts.errors import StoreError, first_few
 from turbomode_assets.ensemble.calibration import Calibrator
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities, MetaLearner
@@ -185,12 +187,14 @@ def stored_features(directory: Path) -> StoredFeatures:
 
 def _stored_features(manifest: Mapping[str, Any]) -> StoredFeatures:
     made = manifest["provenance"]
+    owner = f"model {made['model_version']}"
+    rules = upgraded(TRAINING_FILE, manifest["config"], where=owner)
     return StoredFeatures(
         model_version=made["model_version"],
         columns=tuple(manifest["columns"]),
         formulas=manifest.get("formulas"),
         feature_digest=made["feature_digest"],
-        benchmark=manifest["config"]["feature_engineering"].get("benchmark"),
+        benchmark=rules["feature_engineering"].get("benchmark"),
     )
 
 

@@ -1,31 +1,41 @@
 """Files and stored rules of an older form mean what they meant, whatever came and went since."""
 
+import datetime as dt
 import json
 from pathlib import Path
 
 import polars as pl
 import pytest
 from click.testing import CliRunner
+from pydantic import create_model
 
 from turbomode_assets.cli.config import config
 from turbomode_assets.config import loader, stored, upgrades
 from turbomode_assets.config.judging import ModelPromotionGateConfig
 from turbomode_assets.config.loader import FILES, TRAINING_FILE, digest_of, load_file, trial_digest
+from turbomode_assets.config.scheduler import SchedulerConfig, TaskConfig, TasksConfig
+from turbomode_assets.config.section import Section
 from turbomode_assets.config.stored import StoredRules, rules_to_store
 from turbomode_assets.config.training import SignalsConfig, TrainingConfig
 from turbomode_assets.config.upgrades import (
     AddKey,
-    ChangeContent,
+    ChangeSection,
     DropKey,
     RenameKey,
+    in_first_form,
     present_form,
     upgraded,
+    upgraded_text,
 )
+from turbomode_assets.config.vendors import VendorsConfig
 from turbomode_assets.contracts.errors import ConfigurationError, StoreError
+from turbomode_assets.stores.memory import ModelMemory
+from turbomode_assets.stores.model_registry import audit_configuration
 from turbomode_assets.vendors import universe
 from turbomode_assets_tests.builders import REPOSITORY, write_configs
 
 FIRST_FORMS = Path(__file__).with_name("forms")
+WINDOW = "liquidity_window_sessions"
 NEW_KEY = "model_promotion_gate.minimum_rank_correlation"
 
 
@@ -58,8 +68,9 @@ class LaterConfig(TrainingConfig):
 
 @pytest.fixture
 def later_program(monkeypatch):
-    """A program with another form of the training file: a rule of the gate came, a key went."""
-    steps = ((AddKey(NEW_KEY, -1.0),), (DropKey("signals.forgotten"),))
+    """A later program: a rule of the gate came and stayed, a key came and went."""
+    came = (AddKey(NEW_KEY, -1.0), AddKey("signals.forgotten", 1))
+    steps = (came, (DropKey("signals.forgotten", 1),))
     monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: steps})
     monkeypatch.setitem(loader.FILES, TRAINING_FILE, LaterConfig)
     monkeypatch.setitem(stored._SECTIONS, WiderGate, "model_promotion_gate")
@@ -128,22 +139,163 @@ def test_what_is_stored_with_a_model_reads_back(monkeypatch):
     assert StoredRules(rules_to_store(rules), owner="m").read(TrainingConfig) == rules
 
 
-def test_every_kind_of_change_leaves_the_rest_as_it_was(monkeypatch):
-    def double(content):
-        content["fetch"]["pages"] *= 2
+def changes_of_every_kind():
+    def double(section):
+        section["pages"] *= 2
 
-    steps = (
+    def halve(section):
+        section["pages"] //= 2
+
+    return (
         (AddKey("fetch.retries", 3), AddKey("absent.key", 1)),
-        (RenameKey("fetch.size", "pages"), DropKey("old"), ChangeContent(double)),
+        (RenameKey("fetch.size", "pages"), DropKey("old", {"a": 1})),
+        (ChangeSection("fetch", double, halve), RenameKey("fetch", "requests")),
     )
-    monkeypatch.setattr(upgrades, "STEPS", {"vendors.json": steps})
+
+
+def test_every_kind_of_change_leaves_the_rest_as_it_was(monkeypatch):
+    monkeypatch.setattr(upgrades, "STEPS", {"vendors.json": changes_of_every_kind()})
     content = {"version": "1.0.0", "fetch": {"size": 5, "zone": "UTC"}, "old": {"a": 1}}
     after = upgraded("vendors.json", content, where="x")
-    assert after == {"version": "1.0.0", "fetch": {"pages": 10, "zone": "UTC", "retries": 3}}
-    assert list(after["fetch"]) == ["pages", "zone", "retries"]
+    assert after == {"version": "1.0.0", "requests": {"pages": 10, "zone": "UTC", "retries": 3}}
+    assert list(after["requests"]) == ["pages", "zone", "retries"]
     assert content["fetch"] == {"size": 5, "zone": "UTC"}
     half = {"form": 2, "version": "1.0.0", "fetch": {"size": 5}}
-    assert upgraded("vendors.json", half, where="x")["fetch"] == {"pages": 10}
+    assert upgraded("vendors.json", half, where="x")["requests"] == {"pages": 10}
+
+
+def test_every_kind_of_change_is_taken_back_in_the_file_and_in_its_sections(monkeypatch):
+    monkeypatch.setattr(upgrades, "STEPS", {"vendors.json": changes_of_every_kind()})
+    content = {"version": "1.0.0", "fetch": {"size": 5, "zone": "UTC"}, "old": {"a": 1}}
+    after = upgraded("vendors.json", content, where="x")
+    assert in_first_form("vendors.json", after) == content
+    assert in_first_form("vendors.json", after["requests"], ("requests",)) == content["fetch"]
+    after["requests"]["retries"] = 4
+    assert in_first_form("vendors.json", after)["fetch"] == {"size": 5, "zone": "UTC", "retries": 4}
+
+
+def test_a_section_that_came_and_then_grew_and_then_went_leaves_no_trace(monkeypatch):
+    came, grew = AddKey("extra", {"a": 1}), AddKey("extra.b", 2)
+    monkeypatch.setattr(upgrades, "STEPS", {"vendors.json": ((came,), (grew,))})
+    after = upgraded("vendors.json", {"version": "1.0.0"}, where="x")
+    assert after == {"version": "1.0.0", "extra": {"a": 1, "b": 2}}
+    assert in_first_form("vendors.json", after) == {"version": "1.0.0"}
+    went = DropKey("extra", {"a": 1, "b": 2})
+    monkeypatch.setattr(upgrades, "STEPS", {"vendors.json": ((came,), (grew,), (went,))})
+    assert in_first_form("vendors.json", {"version": "1.0.0"}) == {"version": "1.0.0"}
+
+
+def without(kind, key, **more):
+    """A section of a later program: one key went, others may have come."""
+    kept = {name: (field.annotation, ...) for name, field in kind.model_fields.items()}
+    del kept[key]
+    return create_model(kind.__name__, __base__=Section, **kept, **more)
+
+
+@pytest.mark.parametrize(
+    ("signals", "change"),
+    [
+        (without(SignalsConfig, WINDOW), DropKey(f"signals.{WINDOW}", 20)),
+        (
+            without(SignalsConfig, WINDOW, volume_sessions=(int, ...)),
+            RenameKey(f"signals.{WINDOW}", "volume_sessions"),
+        ),
+    ],
+    ids=["went", "was renamed"],
+)
+def test_an_unedited_file_is_no_other_content_when_a_key_went_or_was_renamed(
+    tmp_path, monkeypatch, signals, change
+):
+    memory = ModelMemory(tmp_path / "memory.duckdb", "default")
+    before = load(tmp_path, first_content())
+    audit(memory, before)
+    later = create_model("Later", __base__=TrainingConfig, signals=(signals, ...))
+    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: ((change,),)})
+    monkeypatch.setitem(loader.FILES, TRAINING_FILE, later)
+    loaded = load(tmp_path, first_content())
+    audit(memory, loaded)
+    assert digest_of(loaded.signals) == digest_of(before.signals)
+    assert digest_of(loaded.triple_barrier) == digest_of(before.triple_barrier)
+    assert trial_digest(loaded) == trial_digest(before)
+    edited = first_content()
+    edited["signals"]["buy_threshold"] = 0.61
+    with pytest.raises(ConfigurationError, match="with other content"):
+        audit(memory, load(tmp_path, edited))
+
+
+def audit(memory, rules):
+    audit_configuration(
+        memory,
+        file=TRAINING_FILE,
+        version=rules.version,
+        digest=digest_of(rules),
+        purpose="test",
+        loaded_at=dt.datetime(2017, 11, 13, tzinfo=dt.UTC),
+    )
+
+
+class PolygonConfig(Section):
+    """A vendor of a later program."""
+
+    calls_at_once: int
+
+
+class LaterVendors(VendorsConfig):
+    """Vendors of a later program: one more."""
+
+    polygon: PolygonConfig
+
+
+class LaterTasks(TasksConfig):
+    """Tasks of a later program: one more."""
+
+    report: TaskConfig
+
+
+class LaterScheduler(SchedulerConfig):
+    """Schedules of a later program."""
+
+    tasks: LaterTasks
+
+
+def vendor_changes():
+    budget = first_content("vendors.json")["budgets"]["yahoo"]
+    return AddKey("polygon", {"calls_at_once": 2}), AddKey("budgets.polygon", budget)
+
+
+def task_changes():
+    off = first_content("scheduler_config.json")["tasks"]["backtest"] | {"enabled": False}
+    return (AddKey("tasks.report", off),)
+
+
+@pytest.mark.parametrize(
+    ("name", "later", "changes"),
+    [
+        ("vendors.json", LaterVendors, vendor_changes()),
+        ("scheduler_config.json", LaterScheduler, task_changes()),
+    ],
+    ids=["vendor", "task"],
+)
+def test_a_file_from_before_a_vendor_or_a_task_came_loads_and_keeps_its_digest(
+    tmp_path, monkeypatch, name, later, changes
+):
+    (tmp_path / name).write_bytes(first_form(name).read_bytes())
+    before = digest_of(load_file(tmp_path, name))
+    barriers = TrainingConfig.model_validate(first_content()).triple_barrier
+    label_rule = digest_of(barriers)
+    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, name: (changes,)})
+    monkeypatch.setitem(loader.FILES, name, later)
+    assert digest_of(load_file(tmp_path, name)) == before
+    assert digest_of(barriers) == label_rule
+    if name == "scheduler_config.json":
+        assert list(load_file(tmp_path, name).tasks.by_name())[-1] == "report"
+
+
+def test_a_section_that_lies_in_several_places_has_no_digest_of_its_own(tmp_path):
+    name = "scheduler_config.json"
+    (tmp_path / name).write_bytes(first_form(name).read_bytes())
+    with pytest.raises(ValueError, match="TaskConfig lies in several places"):
+        digest_of(load_file(tmp_path, name).tasks.scanner)
 
 
 @pytest.mark.parametrize(
@@ -157,10 +309,65 @@ def test_a_form_of_another_program_is_refused_with_the_remedy(tmp_path, form, sa
     assert refused.value.fix
 
 
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The shipped files, where the commands look for them."""
+    monkeypatch.setenv("TURBOMODE_CONFIG_DIR", str(tmp_path / "configs"))
+    return write_configs(tmp_path / "configs")
+
+
 @pytest.mark.usefixtures("later_program")
-def test_the_command_shows_what_changes_and_writes_it_when_asked(tmp_path, monkeypatch):
-    folder = write_configs(tmp_path / "configs")
-    monkeypatch.setenv("TURBOMODE_CONFIG_DIR", str(folder))
+def test_what_is_rewritten_keeps_letters_lists_rights_and_links(tmp_path, folder):
+    real = tmp_path / "real.json"
+    text = first_form(TRAINING_FILE).read_text(encoding="utf-8")
+    text = text.replace("Triple barrier at two", "Größe: at two")
+    real.write_text(text, encoding="utf-8")
+    real.chmod(0o640)
+    (folder / TRAINING_FILE).unlink()
+    (folder / TRAINING_FILE).symlink_to(real)
+    CliRunner().invoke(config, ["upgrade", "--write"], catch_exceptions=False)
+    assert (folder / TRAINING_FILE).is_symlink()
+    assert real.stat().st_mode & 0o777 == 0o640
+    before, after = (set(each.splitlines()) for each in (text, real.read_text(encoding="utf-8")))
+    came = {'  "form": 3,', '    "minimum_rank_correlation": -1.0'}
+    assert {line.rstrip(",") for line in after - before} == {line.rstrip(",") for line in came} | {
+        line.rstrip(",") for line in before - after
+    }
+
+
+def test_a_list_that_stood_on_one_line_stays_on_it(monkeypatch):
+    name = "scheduler_config.json"
+    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, name: ((AddKey("new", 1),),)})
+    before = first_form(name).read_text(encoding="utf-8")
+    after = upgraded_text(name, before, where=name)
+    came = set(after.splitlines()) - set(before.splitlines())
+    assert came == {'  "form": 2,', "  },", '  "new": 1'} - set(before.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "not valid JSON"),
+        ("[1]", "whole file"),
+        ('{"version": "1.0.0", "version": "1.0.1"}', "key given twice: version"),
+        (None, "cannot be read"),
+    ],
+)
+@pytest.mark.usefixtures("later_program")
+def test_no_file_is_rewritten_while_one_is_not_whole(folder, text, said):
+    broken, training = folder / "backtest_config.json", folder / TRAINING_FILE
+    before = training.read_bytes()
+    broken.unlink()
+    if text is not None:
+        broken.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigurationError, match=said) as refused:
+        CliRunner().invoke(config, ["upgrade", "--write"], catch_exceptions=False)
+    assert refused.value.fix
+    assert training.read_bytes() == before
+
+
+@pytest.mark.usefixtures("later_program")
+def test_the_command_shows_what_changes_and_writes_it_when_asked(folder):
     before = (folder / TRAINING_FILE).read_text(encoding="utf-8")
     shown = CliRunner().invoke(config, ["upgrade"], catch_exceptions=False)
     assert '+    "minimum_rank_correlation": -1.0' in shown.output

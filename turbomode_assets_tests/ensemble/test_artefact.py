@@ -6,8 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from turbomode_assets.config import upgrades
+from turbomode_assets.config.file_names import TRAINING_FILE
+from turbomode_assets.config.training import TrainingConfig
+from turbomode_assets.config.upgrades import AddKey
 from turbomode_assets.contracts.errors import ContractError, StoreError
 from turbomode_assets.ensemble import ensemble_version, load_ensemble, train_ensemble
+from turbomode_assets.ensemble.artefact import stored_features
 from turbomode_assets.models import Matrix, Panel
 from turbomode_assets_tests.ensemble.small import SMALL, small_tables, small_training_set
 
@@ -36,7 +41,7 @@ def test_saved_then_loaded_it_is_the_same_ensemble(trained, folder):
     assert loaded.families == trained.families
     assert loaded.as_of == TRAINING.as_of
     assert loaded.metrics == trained.metrics
-    assert loaded.config == SMALL
+    assert loaded.rules.read(TrainingConfig) == SMALL
     assert loaded.look_back_sessions == 2
     assert loaded.out_of_sample.equals(trained.out_of_sample)
     assert list(loaded.models) == list(trained.models)
@@ -132,13 +137,25 @@ def test_rules_unknown_to_this_version_matter_only_where_they_are_read(trained, 
         loaded.predict_proba(TRAINING.matrix), trained.predict_proba(TRAINING.matrix)
     )
     with pytest.raises(StoreError, match="rules at tomorrow"):
-        _ = loaded.config
+        loaded.rules.read(TrainingConfig)
     rules = dict(trained.configuration["ensemble_config"])
     rules["models"] = dict(rules["models"]) | {"transformer": {}}
     inside = dict(trained.configuration) | {"ensemble_config": rules}
     dataclasses.replace(trained, configuration=inside).save(tmp_path / "inside")
-    with pytest.raises(StoreError, match="rules at transformer"):
+    with pytest.raises(StoreError, match=r"rules at ensemble_config\.models\.transformer"):
         load_ensemble(tmp_path / "inside")
+
+
+def test_what_is_stored_of_its_columns_is_read_through_the_forms(trained, tmp_path, monkeypatch):
+    features = dict(trained.configuration["feature_engineering"])
+    del features["benchmark"]
+    older = dict(trained.configuration) | {"feature_engineering": features}
+    made = dict(trained.provenance) | {"model_version": "m1", "feature_digest": "abc"}
+    dataclasses.replace(trained, configuration=older, provenance=made).save(tmp_path / "older")
+    assert stored_features(tmp_path / "older").benchmark is None
+    step = (AddKey("feature_engineering.benchmark", "SPY"),)
+    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: (step,)})
+    assert stored_features(tmp_path / "older").benchmark == "SPY"
 
 
 def test_other_columns_are_refused(trained):
