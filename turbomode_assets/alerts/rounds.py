@@ -73,7 +73,7 @@ class Findings:
 
 
 @dataclass(frozen=True)
-class Look:
+class AlertRound:
     """What a look found, what it told, and whom it did not reach."""
 
     conditions: tuple[Condition, ...]
@@ -149,7 +149,7 @@ def look(
     now: dt.datetime,
     *,
     complain: bool = True,
-) -> Look:
+) -> AlertRound:
     """Find what is wrong, write it into the alert book, tell what is news of it.
 
     What no receiver took counts as not told, and is told at the next look.
@@ -181,7 +181,7 @@ def look(
             _tell_that_nothing_can_be_told(settings, receivers, error)
         raise
     told = () if len(unreached) == len(receivers) else tuple(news)
-    return Look(findings.conditions, told, len(receivers), unreached, heartbeat)
+    return AlertRound(findings.conditions, told, len(receivers), unreached, heartbeat)
 
 
 def _is_critical(conditions: Iterable[Condition]) -> bool:

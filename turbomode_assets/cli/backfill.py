@@ -11,7 +11,7 @@ from rich.table import Table
 from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.ingestion.backfill_plan import BackfillPlan, plan_of
-from turbomode_assets.ingestion.backfilling import BACKFILL_TAG, Chosen, newest_window
+from turbomode_assets.ingestion.backfilling import BACKFILL_TAG, QueueSelection, newest_window
 from turbomode_assets.ingestion.tools import IngestionTools
 from turbomode_assets.orchestration.definitions import build
 from turbomode_assets.orchestration.resources.ingestion import IngestionResource
@@ -51,7 +51,7 @@ def backfill(
             console.print("No symbols are known yet; fetching reference data first.")
             runner.run("reference", None)
         span = _snapped(first_day.date(), last_day.date(), tools)
-        chosen = Chosen(_names(symbols), _names(timeframes))
+        chosen = QueueSelection(_names(symbols), _names(timeframes))
         plan = plan_of(tools, span, chosen.symbols, chosen.timeframes)
         _show(console, plan, tools)
         if plan.is_empty:
@@ -99,7 +99,11 @@ def _show(console: Console, plan: BackfillPlan, tools: IngestionTools) -> None:
 
 
 def _fill(
-    console: Console, runner: Runner, tools: IngestionTools, plan: BackfillPlan, chosen: Chosen
+    console: Console,
+    runner: Runner,
+    tools: IngestionTools,
+    plan: BackfillPlan,
+    chosen: QueueSelection,
 ) -> None:
     """Run window after window, the newest first, until nothing of what was chosen is due."""
     width = tools.data_quality.backfill.window_sessions
@@ -123,7 +127,9 @@ def _fill(
         raise click.ClickException(f"{len(failed)} windows failed; the reasons stand above")
 
 
-def _tell_rest(console: Console, tools: IngestionTools, plan: BackfillPlan, chosen: Chosen) -> None:
+def _tell_rest(
+    console: Console, tools: IngestionTools, plan: BackfillPlan, chosen: QueueSelection
+) -> None:
     left = tools.operations.queued().filter(
         pl.col("first_session").is_between(plan.span.first, plan.span.last)
     )

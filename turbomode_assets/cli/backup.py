@@ -11,7 +11,7 @@ from turbomode_assets.contracts.errors import InputError, first_few
 from turbomode_assets.contracts.store_paths import require_usable_path
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.features import feature_names
-from turbomode_assets.maintenance.backup import Wanted, make_backup
+from turbomode_assets.maintenance.backup import BackupContents, make_backup
 from turbomode_assets.maintenance.platform import Platform
 from turbomode_assets.settings import Settings
 
@@ -33,7 +33,7 @@ def backup(target: Path, history: bool, without_operations: bool) -> None:
     """
     console, settings = Console(soft_wrap=True, highlight=False), Settings()
     require_usable_path(target, where="TARGET")
-    wanted = Wanted(
+    wanted = BackupContents(
         configs=settings.configs,
         explained_sessions=settings.scheduler().maintenance.explained_sessions,
         operations=settings.ingests and not without_operations,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from turbomode_assets.ensemble.meta_learner import MetaLearner as MetaLearner
     from turbomode_assets.ensemble.prediction import prediction_matrix as prediction_matrix
     from turbomode_assets.ensemble.run import train_ensemble as train_ensemble
-    from turbomode_assets.ensemble.stacking import Stacked as Stacked
+    from turbomode_assets.ensemble.stacking import StackResult as StackResult
     from turbomode_assets.ensemble.stacking import stack as stack
     from turbomode_assets.ensemble.step_results import StepResults as StepResults
     from turbomode_assets.ensemble.training import assemble_ensemble as assemble_ensemble
@@ -57,7 +57,7 @@ __getattr__ = lazy_names(
         "prediction": ("prediction_matrix",),
         "run": ("train_ensemble",),
         "stacking": (
-            "Stacked",
+            "StackResult",
             "stack",
         ),
         "step_results": ("StepResults",),

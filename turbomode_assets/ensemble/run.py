@@ -19,7 +19,7 @@ from turbomode_assets.ensemble.folds import (
     sample_ordinary,
     weigh,
 )
-from turbomode_assets.ensemble.stacking import Stacked, evaluated_rows, forecasts_without, stack
+from turbomode_assets.ensemble.stacking import StackResult, evaluated_rows, forecasts_without, stack
 from turbomode_assets.ensemble.step_results import SampledRows
 from turbomode_assets.ensemble.training import (
     assemble_ensemble,
@@ -44,7 +44,7 @@ class TrainedModels:
     """The fitted base models, and what stacks them."""
 
     fitted: Mapping[str, FittedModel]
-    stacked: Stacked
+    stacked: StackResult
 
 
 def sample(training_set: TrainingSet, config: TrainingConfig) -> SampledRows:
@@ -85,7 +85,7 @@ def stack_models(
     config: TrainingConfig,
     *,
     report: Report,
-) -> Stacked:
+) -> StackResult:
     """Fit meta-learner and calibrator on out-of-fold forecasts."""
     folds = plan_folds(training_set, config)
     base = base_forecasts(fitted)

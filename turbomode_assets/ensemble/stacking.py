@@ -20,7 +20,7 @@ Rows = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
-class Stacked:
+class StackResult:
     """What stacks the base models from now on, and how its kind did out of sample.
 
     `forecast` [rows, classes] holds, for the rows of the second fold and later, what a
@@ -39,7 +39,7 @@ def stack(
     config: EnsembleConfig,
     *,
     report: Report,
-) -> Stacked:
+) -> StackResult:
     """Fit meta-learner and calibrator on out-of-fold forecasts [rows, models, classes].
 
     Both are fitted for each fold on the rows of earlier folds that its own training rows hold,
@@ -63,7 +63,7 @@ def stack(
         report(f"fold {fold.number}/{len(folds)} ensemble: log loss {loss:.4f}")
     tested = np.sort(np.concatenate([fold.test for fold in folds]))
     judged = evaluated_rows(folds)
-    return Stacked(
+    return StackResult(
         meta_learner=MetaLearner.fit(base[tested], labels[tested], config.meta_learner),
         calibrator=Calibrator.fit(raw[judged], labels[judged], config.calibration),
         forecast=forecast,
@@ -86,7 +86,7 @@ def forecasts_without(
     }
 
 
-def settled_forecast(base: BaseProbabilities, stacked: Stacked) -> Probabilities:
+def settled_forecast(base: BaseProbabilities, stacked: StackResult) -> Probabilities:
     """What the final meta-learner and calibrator say of out-of-fold forecasts; NaN where none are.
 
     Every fold's rows, the first one's too, and all through the stack that signals go through: this

@@ -14,7 +14,7 @@ from turbomode_assets.ensemble.artefact import Ensemble
 from turbomode_assets.ensemble.code import environment
 from turbomode_assets.ensemble.fitting import FittedModel
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities
-from turbomode_assets.ensemble.stacking import Stacked, evaluated_rows
+from turbomode_assets.ensemble.stacking import StackResult, evaluated_rows
 from turbomode_assets.ensemble.training_set import TrainingSet
 from turbomode_assets.models import Probabilities
 from turbomode_assets.validation import Fold, class_shares, classification_report
@@ -32,7 +32,7 @@ def assemble_ensemble(
     training_set: TrainingSet,
     folds: Sequence[Fold],
     fitted: Mapping[str, FittedModel],
-    stacked: Stacked,
+    stacked: StackResult,
     config: TrainingConfig,
     *,
     provenance: Mapping[str, Any],

@@ -26,7 +26,7 @@ _CELL = ["symbol", "timeframe", "session"]
 
 
 @dataclass(frozen=True)
-class Known:
+class MasterState:
     """The master store as an audit found it: every table at the version it had then."""
 
     master: TableReader
@@ -37,7 +37,7 @@ class Known:
     """Last session that an audit looked at which was not broken off."""
 
     @classmethod
-    def read(cls, tools: IngestionTools) -> "Known":
+    def read(cls, tools: IngestionTools) -> "MasterState":
         """Pin the versions of what there is, and find the last audit."""
         master = tools.master
         versions = {name: master.version(name) for name in _TABLES if master.exists(name)}
@@ -113,17 +113,17 @@ class Known:
         return versions
 
     @cached_property
-    def then(self) -> "Then | None":
+    def then(self) -> "PreviousAuditState | None":
         """What the last audit knew of symbols and events; None if that was cleaned away."""
         names = ("symbol_metadata", "splits", "dividends")
         try:
-            return Then(*(self.at(name, self.versions_then) for name in names))
+            return PreviousAuditState(*(self.at(name, self.versions_then) for name in names))
         except GONE:
             return None
 
 
 @dataclass(frozen=True)
-class Then:
+class PreviousAuditState:
     """Symbols and events as the last audit knew them."""
 
     instruments: pl.DataFrame
@@ -132,7 +132,7 @@ class Then:
 
 
 def sessions_to_audit(
-    tools: IngestionTools, known: Known, asked_for: SessionSpan
+    tools: IngestionTools, known: MasterState, asked_for: SessionSpan
 ) -> tuple[list[SessionSpan], pl.DataFrame]:
     """Stretches to look at, and log rows for corporate actions that came late.
 
@@ -159,14 +159,14 @@ def sessions_to_audit(
     return _stretches({*asked_for.sessions, *inside, *_between(reached, asked_for.first)}), late
 
 
-def _judged_otherwise(known: Known, then: Then) -> bool:
+def _judged_otherwise(known: MasterState, then: PreviousAuditState) -> bool:
     """Tell whether rules, timeframes or listings are not those of the last audit."""
     assert known.last_audit is not None
     same_listings = then.instruments.select(_LISTING).equals(known.instruments.select(_LISTING))
     return known.last_audit["rules_digest"] != known.rules_digest or not same_listings
 
 
-def _changed_sessions(tools: IngestionTools, known: Known) -> set[dt.date] | None:
+def _changed_sessions(tools: IngestionTools, known: MasterState) -> set[dt.date] | None:
     """Sessions judged by candles or notes that the last audit read otherwise; None: who knows."""
     sessions: set[dt.date] = set()
     for table, first in (("candles", "session"), ("data_quality_log", "first_session")):
@@ -188,7 +188,7 @@ def _changed_sessions(tools: IngestionTools, known: Known) -> set[dt.date] | Non
 
 
 def _sessions_of_events(
-    tools: IngestionTools, known: Known, then: Then, ledger: SessionSpan
+    tools: IngestionTools, known: MasterState, then: PreviousAuditState, ledger: SessionSpan
 ) -> set[dt.date]:
     """Sessions that are screened by a corporate action which the last audit did not know so."""
     rules = tools.data_quality.curation
@@ -204,7 +204,7 @@ def _sessions_of_events(
     return _with_screened_after(tools, sessions) | _restated(known, splits, ledger)
 
 
-def _restated(known: Known, splits: pl.DataFrame, ledger: SessionSpan) -> set[dt.date]:
+def _restated(known: MasterState, splits: pl.DataFrame, ledger: SessionSpan) -> set[dt.date]:
     """Sessions before the ex-date whose candles were delivered with one of these splits applied."""
     if splits.is_empty() or "candles" not in known.versions:
         return set()
@@ -270,7 +270,7 @@ def _between(first: dt.date, last: dt.date) -> set[dt.date]:
 
 
 def _late_actions(
-    known: Known, then: Then, known_through: dt.date, now: dt.datetime
+    known: MasterState, then: PreviousAuditState, known_through: dt.date, now: dt.datetime
 ) -> pl.DataFrame:
     """Log rows for events that were unknown, or known otherwise, when their session was judged."""
     found = late_actions(

@@ -20,7 +20,7 @@ from turbomode_assets.completeness.reasons import CHECKSUM_MISMATCH
 from turbomode_assets.contracts.quality_log import LATE_CANDLES, log_rows
 from turbomode_assets.contracts.tables import AUDITS, DATA_QUALITY_LOG, PARTITION_STATUS, VERDICTS
 from turbomode_assets.curation import find_defects
-from turbomode_assets.ingestion.audit_scope import Known, sessions_to_audit
+from turbomode_assets.ingestion.audit_scope import MasterState, sessions_to_audit
 from turbomode_assets.ingestion.fetched import Batch
 from turbomode_assets.ingestion.heartbeat import heartbeat
 from turbomode_assets.ingestion.tools import IngestionTools
@@ -76,7 +76,7 @@ class AuditRun:
                 operations.release([LEASE], owner)
 
     def _audit(self) -> Iterator[Batch]:
-        began, known = self.tools.now(), Known.read(self.tools)
+        began, known = self.tools.now(), MasterState.read(self.tools)
         stretches, late_actions = sessions_to_audit(self.tools, known, self.span)
         yield from self._given_up()
         for timeframe in self.tools.fetch.timeframes:
@@ -109,7 +109,7 @@ class AuditRun:
             yield Batch(rows.clear(), ledger, symbols, [timeframe], noticed, "partition_status")
 
     def _judge(
-        self, known: Known, timeframe: str, span: SessionSpan, began: dt.datetime
+        self, known: MasterState, timeframe: str, span: SessionSpan, began: dt.datetime
     ) -> tuple[Batch, pl.DataFrame]:
         """The ledger's rows of a span, and those of them that say something new."""
         rules = self.tools.data_quality
@@ -139,7 +139,7 @@ class AuditRun:
         return batch, changed
 
     def _defects(
-        self, known: Known, candles: pl.DataFrame, span: SessionSpan, timeframe: str
+        self, known: MasterState, candles: pl.DataFrame, span: SessionSpan, timeframe: str
     ) -> pl.DataFrame:
         """What curation makes of the candles (it reads daily ones only), and damaged ones."""
         damaged = corrupted(self._to_be_digested(candles, span, timeframe))
@@ -179,7 +179,7 @@ class AuditRun:
         read = master.read("partition_status", caller=CALLER, span=span, timeframes=[timeframe])
         return read.rows
 
-    def _queue_holes(self, known: Known, batch: Batch, news: pl.DataFrame) -> None:
+    def _queue_holes(self, known: MasterState, batch: Batch, news: pl.DataFrame) -> None:
         """Queue what fetching can cure, the newest and most traded first.
 
         A cell that has candles is queued when its fault is found, and not again: fetched once more
@@ -206,7 +206,7 @@ class AuditRun:
         )
         self._queued += work.height
 
-    def _entry(self, known: Known, span: SessionSpan, began: dt.datetime) -> pl.DataFrame:
+    def _entry(self, known: MasterState, span: SessionSpan, began: dt.datetime) -> pl.DataFrame:
         row = {
             "audited_at": began,
             "as_of_session": last_closed_session(began),

@@ -22,14 +22,14 @@ MOST_ITEMS = 100_000
 
 
 @dataclass(frozen=True)
-class Chosen:
+class QueueSelection:
     """Which of the queued work is to be done: that of these symbols and timeframes (None: all)."""
 
     symbols: tuple[str, ...] | None = None
     timeframes: tuple[str, ...] | None = None
 
     @classmethod
-    def by_run(cls, tags: Mapping[str, str]) -> "Chosen | None":
+    def by_run(cls, tags: Mapping[str, str]) -> "QueueSelection | None":
         """Read what a run fetches of the queue; None where it is not confined to that."""
         if BACKFILL_TAG not in tags:
             return None
@@ -46,7 +46,7 @@ class Chosen:
         return {name: ",".join(values) for name, values in chosen.items() if values is not None}
 
 
-EVERYTHING = Chosen()
+EVERYTHING = QueueSelection()
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def cells_of(work: Iterable[WorkKey]) -> pl.DataFrame:
 
 @contextmanager
 def claimed_work(
-    tools: IngestionTools, span: SessionSpan, chosen: Chosen = EVERYTHING
+    tools: IngestionTools, span: SessionSpan, chosen: QueueSelection = EVERYTHING
 ) -> Iterator[ClaimedWork]:
     """Hold what is due of a span's queued work, with a heartbeat, until the block ends.
 
@@ -106,7 +106,7 @@ def newest_window(
     tools: IngestionTools,
     width: int,
     within: SessionSpan | None = None,
-    chosen: Chosen = EVERYTHING,
+    chosen: QueueSelection = EVERYTHING,
 ) -> SessionSpan | None:
     """Sessions of the most urgent queued work that is due: at most `width` of them, ending with it.
 

@@ -18,7 +18,7 @@ from turbomode_assets.contracts.quality_log import FAILOVER, NO_DATA
 from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG
 from turbomode_assets.contracts.timeframes import DERIVED_FROM, INTRADAY_MINUTES
 from turbomode_assets.curation import resample_intraday
-from turbomode_assets.ingestion.backfilling import Chosen, claimed_work
+from turbomode_assets.ingestion.backfilling import QueueSelection, claimed_work
 from turbomode_assets.ingestion.calendar_bars import calendar_bars
 from turbomode_assets.ingestion.fetched import Batch
 from turbomode_assets.ingestion.heartbeat import heartbeat
@@ -27,7 +27,7 @@ from turbomode_assets.ingestion.settled import SettledCells
 from turbomode_assets.ingestion.tools import IngestionTools
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.vendors import Candles, NoData, VendorFailure
-from turbomode_assets.vendors.asking import Asked, ask, unanswered
+from turbomode_assets.vendors.asking import VendorAnswer, ask, unanswered
 from turbomode_assets.vendors.candle_rows import (
     absent_sessions,
     candle_rows,
@@ -40,7 +40,7 @@ CALLER = "raw_candles"
 POLL_SECONDS = 1.0
 """How often a question that another worker holds is looked at again."""
 
-Answer = tuple[Question, Asked[Candles]]
+Answer = tuple[Question, VendorAnswer[Candles]]
 
 
 @dataclass
@@ -54,7 +54,7 @@ class CandleFetch:
     progress: Progress
     describe: Callable[[], Mapping[str, Any]]
     """What else there is to tell of the span once it is stored."""
-    queued_only: Chosen | None = None
+    queued_only: QueueSelection | None = None
     """Fetch what the backfill queue has of this in the span, and nothing else."""
     _asked: int = 0
     _unanswered: list[tuple[str, VendorFailure]] = field(default_factory=list)
@@ -193,7 +193,7 @@ class CandleFetch:
         ).rows
 
     def _rows(
-        self, question: Question, asked: Asked[Candles], stored: pl.DataFrame
+        self, question: Question, asked: VendorAnswer[Candles], stored: pl.DataFrame
     ) -> tuple[pl.DataFrame | None, pl.DataFrame]:
         """What a symbol's rows become (None: they stay), and what is to be logged."""
         request, now = question.request, self.tools.now()

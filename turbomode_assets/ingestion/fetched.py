@@ -14,7 +14,7 @@ MASTER_WRITER_KEY = "master_writer"
 
 
 @dataclass(frozen=True)
-class Fetched:
+class FetchResult:
     """Rows from the vendors and the symbols that they replace; no symbols: nothing to replace.
 
     `span` names the sessions they belong to where the asset has no partitions but its table has

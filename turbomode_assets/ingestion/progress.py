@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from turbomode_assets.vendors import Candles, NoData, VendorFailure
-from turbomode_assets.vendors.asking import Asked
+from turbomode_assets.vendors.asking import VendorAnswer
 from turbomode_assets.vendors.questions import Question
 
 SECONDS_BETWEEN_LINES = 5.0
@@ -46,7 +46,7 @@ class Progress:
         yield
         self._asked_seconds += self._clock() - begun
 
-    def answered(self, question: Question, asked: Asked[Candles]) -> None:
+    def answered(self, question: Question, asked: VendorAnswer[Candles]) -> None:
         """Count an answer, and speak if it is time to."""
         self._done += 1
         self._failovers += len(asked.failures)
@@ -84,7 +84,7 @@ class Progress:
         )
 
 
-def _outcome(asked: Asked[Candles]) -> str:
+def _outcome(asked: VendorAnswer[Candles]) -> str:
     if isinstance(asked.answer, VendorFailure):
         return f"{asked.vendor or 'all'}: {asked.answer.kind}"
     return f"{asked.vendor}: {'no data' if isinstance(asked.answer, NoData) else 'data'}"

@@ -40,7 +40,7 @@ _SQLITE_SIDE_FILES = ("-wal", "-shm", "-journal")
 
 
 @dataclass(frozen=True)
-class Wanted:
+class BackupContents:
     """What a backup holds besides the tables and the memory."""
 
     configs: Path
@@ -79,7 +79,7 @@ class _Copies:
 
 
 def make_backup(
-    source: Platform, target: Path, wanted: Wanted, *, now: dt.datetime, told: Told
+    source: Platform, target: Path, wanted: BackupContents, *, now: dt.datetime, told: Told
 ) -> Manifest:
     """Copy a tenant's stores into a new folder, and open the copy before it gets its name.
 
@@ -128,7 +128,7 @@ def _new_folder(source: Platform, target: Path) -> Path:
 
 
 def _copy(
-    source: Platform, partial: Path, wanted: Wanted, now: dt.datetime, told: Told
+    source: Platform, partial: Path, wanted: BackupContents, now: dt.datetime, told: Told
 ) -> Manifest:
     copies = _Copies(source, partial, told)
     # What is told of the tables comes first: told too little, work is only done once more.

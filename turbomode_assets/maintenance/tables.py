@@ -35,7 +35,7 @@ Partition = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Compacted:
+class CompactionResult:
     """What a compaction did; `given_up` counts the partitions in which writers were faster."""
 
     table: str
@@ -45,7 +45,7 @@ class Compacted:
 
 
 @dataclass(frozen=True)
-class Vacuumed:
+class VacuumResult:
     """What a vacuum removed, how many versions it kept for somebody, and which are lost already."""
 
     table: str
@@ -70,7 +70,7 @@ class TableKeeper:
         """Names of the tables that exist."""
         return [name for name in self._reader.tables if self._reader.exists(name)]
 
-    def compact(self, table: str, *, above_files: int) -> Compacted:
+    def compact(self, table: str, *, above_files: int) -> CompactionResult:
         """Merge the files of each partition that has more than so many.
 
         A partition whose files a writer replaces again and again is left for another time.
@@ -89,9 +89,11 @@ class TableKeeper:
             # Readers replay the log from the last checkpoint on: 100 commits take them 15 ms.
             self._open(table).create_checkpoint()
         logger.info("compact %s/%s files=%d->%d", self.owner, table, len(before), len(after))
-        return Compacted(table, len(before), len(after), given_up)
+        return CompactionResult(table, len(before), len(after), given_up)
 
-    def vacuum(self, table: str, *, keep_versions: Collection[int], after_hours: int) -> Vacuumed:
+    def vacuum(
+        self, table: str, *, keep_versions: Collection[int], after_hours: int
+    ) -> VacuumResult:
         """Remove files that were replaced so many hours ago and that no kept version needs.
 
         Files that a killed writer left behind go as well, once they are as old.
@@ -109,7 +111,7 @@ class TableKeeper:
             if sizes:
                 _remove(delta, after_hours, list(opened), dry_run=False)
         logger.info("vacuum %s/%s files=%d bytes=%d", self.owner, table, len(sizes), sum(sizes))
-        return Vacuumed(
+        return VacuumResult(
             table, len(sizes), sum(sizes), len(kept), tuple(sorted(set(keep_versions) - set(kept)))
         )
 

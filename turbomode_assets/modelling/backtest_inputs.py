@@ -18,7 +18,7 @@ from turbomode_assets.sessions import (
     session_indices,
 )
 from turbomode_assets.settings import Settings
-from turbomode_assets.stores import Lake, MasterReader, ModelMemory, Pinned
+from turbomode_assets.stores import Lake, MasterReader, ModelMemory, PinnedRows
 from turbomode_assets.stores.reader import versions_of
 from turbomode_assets.stores.signal_book import signals_said, trading_rules
 
@@ -45,7 +45,7 @@ class BacktestInputs:
     rules: Mapping[str, TripleBarrierConfig]
     """By model version."""
     universe: pl.DataFrame
-    reads: tuple[Pinned, ...]
+    reads: tuple[PinnedRows, ...]
 
     @property
     def versions(self) -> dict[str, int]:
@@ -98,7 +98,7 @@ def read_backtest_inputs(
     )
 
 
-def _read_predictions(lake: Lake, as_of: dt.date, sessions: int | None) -> Pinned:
+def _read_predictions(lake: Lake, as_of: dt.date, sessions: int | None) -> PinnedRows:
     """Stored predictions of the span, which must not lack those of its last session."""
     stored = lake.stored_span("predictions")
     if stored is not None and stored.first <= as_of:

@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True)
-class Reign:
+class ChampionPeriod:
     """A champion or challenger, the sessions it is that for, and its models."""
 
     champion: Champion
@@ -50,7 +50,7 @@ class Reign:
 
 
 @dataclass(frozen=True)
-class Market:
+class PredictionInputs:
     """What predictions are made from.
 
     `features` and which formula each column holds (`stored`); `universe`, `bars` of its tradeable
@@ -69,14 +69,14 @@ class Market:
 
 
 @dataclass(frozen=True)
-class Said:
+class PeriodPredictions:
     """Predictions of a reign with what is traded on them, and who was left out of them."""
 
     rows: pl.DataFrame
     scan: Scan
 
 
-class Shadows:
+class Challengers:
     """The challengers of a span. One that fails is left out, and the metadata say why.
 
     A model that is on trial must not keep the champion's signals back.
@@ -92,14 +92,14 @@ class Shadows:
         ]
         self.reigns = [reign for reign in opened if reign is not None]
 
-    def require(self, check: Callable[[Reign], object]) -> None:
+    def require(self, check: Callable[[ChampionPeriod], object]) -> None:
         """Leave out the challengers that a check refuses."""
         for reign in list(self.reigns):
             self._try(reign.champion, partial(check, reign))
             if reign.champion.model_version in self._left_out:
                 self.reigns.remove(reign)
 
-    def predict(self, market: Market) -> list[tuple[pl.DataFrame, float]]:
+    def predict(self, market: PredictionInputs) -> list[tuple[pl.DataFrame, float]]:
         """Each challenger's predictions and the share of the symbols that go out with them."""
         answers = [
             self._try(reign.champion, partial(_challenge, reign, market)) for reign in self.reigns
@@ -124,7 +124,7 @@ class Shadows:
             return None
 
 
-def open_reign(champion: Champion, sessions: SessionSpan, artifacts: Artifacts) -> Reign:
+def open_reign(champion: Champion, sessions: SessionSpan, artifacts: Artifacts) -> ChampionPeriod:
     """Load the models of a champion or challenger.
 
     Raises:
@@ -132,13 +132,13 @@ def open_reign(champion: Champion, sessions: SessionSpan, artifacts: Artifacts) 
             are not known.
     """
     model = load_ensemble(artifacts.model_folder(champion.model_version) / ENSEMBLE)
-    reign = Reign(champion, sessions, model, model_feature_set(model.stored_features))
+    reign = ChampionPeriod(champion, sessions, model, model_feature_set(model.stored_features))
     # Refuses rules of another version before anything is read for it.
     _ = reign.sessions_read
     return reign
 
 
-def predict(reign: Reign, market: Market) -> Said:
+def predict(reign: ChampionPeriod, market: PredictionInputs) -> PeriodPredictions:
     """Predict every tradeable symbol in each session of a reign.
 
     Raises:
@@ -161,15 +161,15 @@ def predict(reign: Reign, market: Market) -> Said:
         gate_override=joined_reasons(champion.gate_override, market.gate_override),
     )
     barriers = model.rules.read(TripleBarrierConfig)
-    return Said(with_trade_terms(predictions, scan.tradeable, barriers), scan)
+    return PeriodPredictions(with_trade_terms(predictions, scan.tradeable, barriers), scan)
 
 
-def _challenge(reign: Reign, market: Market) -> tuple[pl.DataFrame, float]:
+def _challenge(reign: ChampionPeriod, market: PredictionInputs) -> tuple[pl.DataFrame, float]:
     share = reign.model.rules.read(ModelPromotionGateConfig).ab_share
     return predict(reign, market).rows, share
 
 
-def _scan(reign: Reign, market: Market) -> tuple[Scan, Matrix, pl.DataFrame]:
+def _scan(reign: ChampionPeriod, market: PredictionInputs) -> tuple[Scan, Matrix, pl.DataFrame]:
     """Find who is tradeable, and the matrix of exactly these rows."""
     model, rules = reign.model, reign.model.rules
     _require_features(market.features, market.bars, reign.sessions)

@@ -8,20 +8,20 @@ import polars as pl
 from turbomode_assets.config.curation import CurationConfig
 from turbomode_assets.curation import adjust_forward, usable_dividends
 from turbomode_assets.sessions import NEW_YORK, sessions_of
-from turbomode_assets.stores import MasterReader, Pinned
+from turbomode_assets.stores import MasterReader, PinnedRows
 
 
 @dataclass(frozen=True)
 class CorporateActions:
     """Events that prices are adjusted for, and FINDINGS about dividends that were not taken."""
 
-    splits: Pinned
-    dividends: Pinned
+    splits: PinnedRows
+    dividends: PinnedRows
     usable: pl.DataFrame
     doubted: pl.DataFrame
 
     @property
-    def reads(self) -> tuple[Pinned, Pinned]:
+    def reads(self) -> tuple[PinnedRows, PinnedRows]:
         """The tables they come from."""
         return self.splits, self.dividends
 

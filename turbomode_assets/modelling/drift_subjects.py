@@ -27,12 +27,12 @@ from turbomode_assets.stores.artifacts import OUTCOME_REFERENCE, PREDICTION_REFE
 from turbomode_assets.stores.model_registry import Champion
 from turbomode_assets.stores.signal_book import label_rules, signals_said
 
-Reigns = list[tuple[Champion, SessionSpan]]
+ChampionSpans = list[tuple[Champion, SessionSpan]]
 _CALLER = "drift_metrics"
 
 
 @dataclass
-class Watched:
+class SubjectDrift:
     """What was measured of one subject, and the sessions that could not be, each with why."""
 
     subject: str
@@ -96,10 +96,10 @@ def learned_symbols(master: MasterReader) -> list[str]:
 
 
 def watch_predictions(
-    reigns: Reigns, memory: ModelMemory, artifacts: Artifacts, config: DriftConfig
-) -> Watched:
+    reigns: ChampionSpans, memory: ModelMemory, artifacts: Artifacts, config: DriftConfig
+) -> SubjectDrift:
     """Hold what each champion says, from its shadow period on, against its frozen forecasts."""
-    watched = Watched(PREDICTION)
+    watched = SubjectDrift(PREDICTION)
     for champion, sessions in reigns:
         reference = _reference(artifacts, champion, PREDICTION_REFERENCE)
         if reference is None:
@@ -118,15 +118,15 @@ def watch_predictions(
 
 
 def watch_outcomes(
-    reigns: Reigns,
+    reigns: ChampionSpans,
     memory: ModelMemory,
     lake: Lake,
     symbols: list[str],
     artifacts: Artifacts,
     config: DriftConfig,
-) -> Watched:
+) -> SubjectDrift:
     """Hold the labels of `symbols` known up to each session against those learned from."""
-    watched, rules = Watched(OUTCOME), _rule_of_each_model(memory)
+    watched, rules = SubjectDrift(OUTCOME), _rule_of_each_model(memory)
     for champion, sessions in reigns:
         reference = _reference(artifacts, champion, OUTCOME_REFERENCE)
         if reference is None:

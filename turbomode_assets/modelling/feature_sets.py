@@ -15,7 +15,7 @@ from turbomode_assets.features import FeatureSet, present_set
 from turbomode_assets.features.formulas import ColumnFormula, why_not_computable
 from turbomode_assets.features.sets import earlier_set
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores import Artifacts, Lake, ModelMemory, Pinned
+from turbomode_assets.stores import Artifacts, Lake, ModelMemory, PinnedRows
 from turbomode_assets.stores.artifacts import ENSEMBLE
 from turbomode_assets.stores.promotions import in_force
 
@@ -112,7 +112,7 @@ def stored_columns(
     caller: str,
     benchmarks: Sequence[str | None],
     version: int | None = None,
-) -> Pinned:
+) -> PinnedRows:
     """Session, feature and digest of every stored column whose formula is known.
 
     Rows of before columns had digests name their whole set, by a digest that covers the benchmark:
@@ -139,7 +139,7 @@ def stored_columns(
     named = health.rows.join(
         earlier_columns, on=["feature_digest", "feature"], how="left", validate="m:1"
     ).select("session", "feature", digest=pl.coalesce("column_digest", "earlier"))
-    return Pinned(health.table, health.version, named.drop_nulls("digest"))
+    return PinnedRows(health.table, health.version, named.drop_nulls("digest"))
 
 
 def select_columns(

@@ -31,7 +31,7 @@ _LEARNED = ("features", "feature_health", "labels", "label_rules")
 
 
 @dataclass(frozen=True)
-class Market:
+class TrainingMarket:
     """Forward-adjusted bars up to the as-of session, the sector of each, and who delivered them.
 
     Signals go out for the `tradeable` symbols, and only they are learned from.
@@ -76,7 +76,7 @@ def read_market(
     curation: CurationConfig,
     *,
     versions: Versions | None = None,
-) -> Market:
+) -> TrainingMarket:
     """Read bars, corporate actions and sectors, at `versions` where they are given."""
     pinned = versions or {}
     span = bar_span(as_of, rules)
@@ -88,7 +88,7 @@ def read_market(
     )
     learned = training_span(as_of, rules)
     vendors = bars.rows.filter(pl.col("session") >= learned.first).get_column("vendor")
-    return Market(
+    return TrainingMarket(
         adjusted=actions.adjust(bars.rows).select(
             "symbol", "session", "open", "high", "low", "close", "volume"
         ),

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from turbomode_assets.config.models import NetworkConfig
 from turbomode_assets.models.examples import chosen_iterations
 from turbomode_assets.models.learning_curve import LearningCurve
-from turbomode_assets.models.network import HeadedNetwork, NetworkRows, TorchModel, Trained
+from turbomode_assets.models.network import HeadedNetwork, NetworkRows, TorchModel, TrainedNetwork
 
 AnyBatched = TypeVar("AnyBatched", bound=NetworkConfig)
 
@@ -27,7 +27,7 @@ class BatchedModel(TorchModel[AnyBatched], ABC):
         *,
         iterations: int | None,
         seed: int,
-    ) -> Trained:
+    ) -> TrainedNetwork:
         """Minimise the cross-entropy with AdamW, the rate falling as a cosine over `epochs`.
 
         The cosine keeps the configured length where fewer epochs are asked for or training stops
@@ -58,9 +58,9 @@ class BatchedModel(TorchModel[AnyBatched], ABC):
             if curve.is_exhausted:
                 break
         if held_out is None:
-            return Trained(epochs, ())
+            return TrainedNetwork(epochs, ())
         network.load_state_dict(best)
-        return Trained(curve.best + 1, tuple(curve.losses))
+        return TrainedNetwork(curve.best + 1, tuple(curve.losses))
 
 
 def _train_epoch(

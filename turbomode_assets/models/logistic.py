@@ -13,7 +13,7 @@ from turbomode_assets.models.network import (
     HeadedNetwork,
     NetworkRows,
     TorchModel,
-    Trained,
+    TrainedNetwork,
     weighted_cross_entropy,
 )
 
@@ -35,7 +35,7 @@ class Logistic(TorchModel[LogisticConfig]):
         *,
         iterations: int | None,
         seed: int,
-    ) -> Trained:
+    ) -> TrainedNetwork:
         """Minimise mean cross-entropy + l2 / 2 x squared coefficients with L-BFGS on all rows.
 
         Solved to its optimum, it has no step to stop at: it takes no `iterations` and judges no
@@ -56,7 +56,7 @@ class Logistic(TorchModel[LogisticConfig]):
 
         optimiser.step(objective)  # type: ignore[no-untyped-call]  # torch leaves it untyped
         network.float()
-        return Trained(None, ())
+        return TrainedNetwork(None, ())
 
     def contributions(self, matrix: Matrix) -> NDArray[np.float64]:
         """Return what each feature adds to each class's logit, [rows, classes, features + 1].

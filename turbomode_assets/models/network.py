@@ -67,7 +67,7 @@ class NetworkRows:
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainedNetwork:
     """How training went: epochs kept, None where there are none, and the loss after each."""
 
     iterations: int | None
@@ -84,7 +84,7 @@ class TorchModel(ABC, Generic[AnyNetwork]):
         self._device = choose_device(device)
         self._network: nn.Module | None = None
         self._standardiser: Standardiser | None = None
-        self._trained = Trained(None, ())
+        self._trained = TrainedNetwork(None, ())
 
     @property
     def steps(self) -> int:
@@ -104,7 +104,7 @@ class TorchModel(ABC, Generic[AnyNetwork]):
         *,
         iterations: int | None,
         seed: int,
-    ) -> Trained:
+    ) -> TrainedNetwork:
         """Train the network on the rows; those held out only say when to stop."""
 
     @property
@@ -194,7 +194,7 @@ class TorchModel(ABC, Generic[AnyNetwork]):
         with _reproducible(0, model._device):
             network = model.build(standardiser.width)
         network.load_state_dict(load_file(directory / WEIGHTS_FILE))
-        model._trained = Trained(_stored_iterations(directory / WEIGHTS_FILE), ())
+        model._trained = TrainedNetwork(_stored_iterations(directory / WEIGHTS_FILE), ())
         model._network, model._standardiser = network.eval(), standardiser
         return model
 

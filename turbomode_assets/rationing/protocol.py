@@ -21,7 +21,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Spent:
+class BudgetRefusal:
     """The budget allows no call before `retry_at`, an aware time in UTC."""
 
     reason: str
@@ -31,11 +31,11 @@ class Spent:
 class Budget(Protocol):
     """Hands out turns, so that all workers together keep a vendor's limits."""
 
-    def spend(self, call: Call) -> AbstractContextManager[Spent | None]:
+    def spend(self, call: Call) -> AbstractContextManager[BudgetRefusal | None]:
         """Wait for the call's turn and hold it while the call is open.
 
-        Gives None when the call may be made, or `Spent` when its turn is too far away: then it must
-        not be made.
+        Gives None when the call may be made, or `BudgetRefusal` when its turn is too far away: then
+        it must not be made.
         """
         ...
 

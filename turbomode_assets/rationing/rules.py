@@ -26,7 +26,7 @@ _COUNTED = {"vendor": "calls", "group": "calls of one group", "identity": "ident
 
 
 @dataclass(frozen=True, slots=True)
-class Granted:
+class BudgetGrant:
     """A call that has its turn, as the rules count it."""
 
     at: int
@@ -124,7 +124,7 @@ def history_needed(config: BudgetConfig) -> dict[Scope, int]:
 def earliest_turn(
     config: BudgetConfig,
     call: Call,
-    granted: Sequence[Granted],
+    granted: Sequence[BudgetGrant],
     start: int,
     past: BucketPast | None = None,
 ) -> Turn:
@@ -150,7 +150,7 @@ def earliest_turn(
 
 
 def fold_bucket(
-    bucket: BucketConfig, granted: Sequence[Granted], now: int, past: BucketPast
+    bucket: BucketConfig, granted: Sequence[BudgetGrant], now: int, past: BucketPast
 ) -> BucketPast:
     """Take into `past` what lies behind the last calls that can fill the bucket.
 
@@ -177,7 +177,7 @@ def describe(rule: WindowConfig | BucketConfig) -> str:
 
 
 def use_of_rules(
-    config: BudgetConfig, granted: Sequence[Granted], now: int, past: BucketPast
+    config: BudgetConfig, granted: Sequence[BudgetGrant], now: int, past: BucketPast
 ) -> list[RuleUse]:
     """Say how much of each rule the calls whose turn has come use now."""
     uses = []
@@ -199,13 +199,13 @@ def use_of_rules(
     return uses
 
 
-def _key(window: WindowConfig, call: Call | Granted) -> str:
+def _key(window: WindowConfig, call: Call | BudgetGrant) -> str:
     if window.per == "vendor":
         return ""
     return call.group if window.per == "group" else call.identity
 
 
-def _count(window: WindowConfig, call: Call | Granted) -> int:
+def _count(window: WindowConfig, call: Call | BudgetGrant) -> int:
     return 1 if window.per == "identity" else call.weight
 
 
@@ -218,7 +218,7 @@ def _refill(bucket: BucketConfig, weight: int) -> int:
 
 
 def _window_closures(
-    config: BudgetConfig, window: WindowConfig, others: Sequence[Granted], call: Call
+    config: BudgetConfig, window: WindowConfig, others: Sequence[BudgetGrant], call: Call
 ) -> Iterator[_Closure]:
     """Yield the times at which the call and a full run of others would share one window."""
     span, rule = _window_span(config, window), describe(window)
@@ -236,7 +236,7 @@ def _window_closures(
 def _bucket_closures(
     config: BudgetConfig,
     bucket: BucketConfig,
-    calls: Sequence[Granted],
+    calls: Sequence[BudgetGrant],
     weight: int,
     start: int,
     past: BucketPast,

@@ -121,7 +121,7 @@ class Decision:
 
 
 @dataclass
-class Roster:
+class TaskBoard:
     """The tasks at one moment.
 
     `runs_of` tells what ran of a task, `is_on` whether it is switched on, `held_because` what it

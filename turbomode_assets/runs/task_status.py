@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator
 import dagster as dg
 
 from turbomode_assets.reports.tasks import LastRun, TaskRow
-from turbomode_assets.runs.due import Outcome, Roster
+from turbomode_assets.runs.due import Outcome, TaskBoard
 from turbomode_assets.runs.task_runs import error_of, newest, outcome_of, sessions_of_run
 from turbomode_assets.sessions.timetable import next_due
 
 
-def task_rows(instance: dg.DagsterInstance, roster: Roster) -> list[TaskRow]:
+def task_rows(instance: dg.DagsterInstance, roster: TaskBoard) -> list[TaskRow]:
     """Describe every task at the roster's moment."""
     return [_row(instance, roster, name) for name in roster.tasks]
 
 
-def _row(instance: dg.DagsterInstance, roster: Roster, name: str) -> TaskRow:
+def _row(instance: dg.DagsterInstance, roster: TaskBoard, name: str) -> TaskRow:
     record = newest(instance, name)
     _, due = next_due(roster.tasks[name].cron, roster.zone, roster.now)
     is_on = roster.is_on(name)
@@ -30,7 +30,7 @@ def _row(instance: dg.DagsterInstance, roster: Roster, name: str) -> TaskRow:
     )
 
 
-def _notes(roster: Roster, name: str) -> tuple[str, ...]:
+def _notes(roster: TaskBoard, name: str) -> tuple[str, ...]:
     """What starts at the next look, and what each owed session waits for."""
     decision = roster.decide(name)
     starts = [f"{start.session} starts at the next look of the daemon" for start in decision.starts]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from turbomode_assets.stores.market_data import MarketData as MarketData
     from turbomode_assets.stores.master import MasterReader as MasterReader
     from turbomode_assets.stores.memory import ModelMemory as ModelMemory
-    from turbomode_assets.stores.reader import Pinned as Pinned
+    from turbomode_assets.stores.reader import PinnedRows as PinnedRows
     from turbomode_assets.stores.reader import TableReader as TableReader
 
 __getattr__ = lazy_names(
@@ -24,7 +24,7 @@ __getattr__ = lazy_names(
         "master": ("MasterReader",),
         "memory": ("ModelMemory",),
         "reader": (
-            "Pinned",
+            "PinnedRows",
             "TableReader",
         ),
     },

@@ -83,7 +83,7 @@ class Scope:
 
 
 @dataclass(frozen=True)
-class Written:
+class WriteResult:
     """What a write left behind: the table's version and the rows now in the scope."""
 
     table: str
@@ -142,7 +142,7 @@ def replace_rows(
     scope: Scope,
     caller: str,
     attempts: int = 12,
-) -> Written:
+) -> WriteResult:
     """Make the rows of `scope` exactly `frame`, in one commit, or leave the table as it was.
 
     The frame is checked against the contract and the scope first. A row that says nothing new
@@ -183,7 +183,7 @@ def replace_rows(
 
 def append_rows(
     uri: str, frame: pl.DataFrame, contract: TableContract, *, owner: str, caller: str
-) -> Written:
+) -> WriteResult:
     """Add the rows whose key the table does not hold yet, in one commit; change no other.
 
     Raises:
@@ -216,12 +216,12 @@ def append_rows(
         caller,
         time.perf_counter() - started,
     )
-    return Written(contract.name, table.version(), new.height, committed=new.height > 0)
+    return WriteResult(contract.name, table.version(), new.height, committed=new.height > 0)
 
 
 def _replace_once(
     uri: str, frame: pl.DataFrame, contract: TableContract, owner: str, scope: Scope
-) -> Written:
+) -> WriteResult:
     table = open_table(uri, contract, owner)
     _check_stored_columns(table, contract, uri)
     contract = as_stored(table, contract)
@@ -235,7 +235,7 @@ def _replace_once(
     if rows.select(pl.len()).collect().item() * frame.width <= COMPARABLE_CELLS:
         stored = rows.collect()
         if sort_rows(stored, contract.sort_by).equals(frame):
-            return Written(contract.name, table.version(), frame.height, committed=False)
+            return WriteResult(contract.name, table.version(), frame.height, committed=False)
     write_deltalake(
         table,
         _batches(frame, contract),
@@ -244,7 +244,7 @@ def _replace_once(
         target_file_size=FILE_BYTES,
         writer_properties=writer_properties(contract),
     )
-    return Written(contract.name, table.version(), frame.height, committed=True)
+    return WriteResult(contract.name, table.version(), frame.height, committed=True)
 
 
 def _batches(frame: pl.DataFrame, contract: TableContract) -> pa.RecordBatchReader:

@@ -6,7 +6,7 @@ import polars as pl
 
 from turbomode_assets.contracts.table import TableContract
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores.delta import Scope, Written, replace_rows
+from turbomode_assets.stores.delta import Scope, WriteResult, replace_rows
 from turbomode_assets.stores.reader import TableReader
 
 
@@ -18,7 +18,7 @@ class Lake(TableReader):
 
     def replace(
         self, table: str, frame: pl.DataFrame, *, span: SessionSpan, caller: str
-    ) -> Written:
+    ) -> WriteResult:
         """Make the rows of the span exactly `frame`; an empty frame empties the span."""
         return replace_rows(
             self.uri(table),

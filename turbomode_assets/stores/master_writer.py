@@ -6,7 +6,7 @@ import polars as pl
 
 from turbomode_assets.contracts.errors import MissingDataError, StoreError
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores.delta import Scope, Written, append_rows, replace_rows
+from turbomode_assets.stores.delta import Scope, WriteResult, append_rows, replace_rows
 from turbomode_assets.stores.master import MASTER, MasterReader
 
 
@@ -22,7 +22,7 @@ class MasterWriter(MasterReader):
         symbols: Sequence[str] | None,
         caller: str,
         timeframes: Sequence[str] | None = None,
-    ) -> Written:
+    ) -> WriteResult:
         """Make the rows of these symbols inside the span exactly `frame`.
 
         Symbols that were not fetched keep what is stored: one added later, or one that failed,
@@ -50,7 +50,7 @@ class MasterWriter(MasterReader):
             self.uri(table), frame, contract, owner=MASTER, scope=scope, caller=caller
         )
 
-    def append(self, table: str, frame: pl.DataFrame, *, caller: str) -> Written:
+    def append(self, table: str, frame: pl.DataFrame, *, caller: str) -> WriteResult:
         """Add rows to a log; those whose key it holds already are left out.
 
         Raises:

@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Pinned:
+class PinnedRows:
     """Rows of a table at one version, so that what was read can be named and read again."""
 
     table: str
@@ -83,7 +83,7 @@ class TableReader:
         timeframes: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         version: int | None = None,
-    ) -> Pinned:
+    ) -> PinnedRows:
         """Read rows of a table at its present (or the given) version, in the contract's order.
 
         Raises:
@@ -108,7 +108,7 @@ class TableReader:
             caller,
             time.perf_counter() - started,
         )
-        return Pinned(table, delta.version(), rows)
+        return PinnedRows(table, delta.version(), rows)
 
     def _go_back(self, delta: DeltaTable, table: str, version: int) -> None:
         try:
@@ -131,7 +131,7 @@ class TableReader:
         timeframes: Sequence[str] | None = None,
         columns: Sequence[str] | None = None,
         version: int | None = None,
-    ) -> Pinned:
+    ) -> PinnedRows:
         """Read a span in which no session is missing, at the present or the given version.
 
         Sessions of `span` before the table's first session are the start of history. A session
@@ -269,6 +269,6 @@ def _known(columns: Sequence[str] | None, contract: TableContract) -> list[str] 
     return list(columns)
 
 
-def versions_of(reads: Sequence[Pinned]) -> dict[str, int]:
+def versions_of(reads: Sequence[PinnedRows]) -> dict[str, int]:
     """Version of each table that was read."""
     return {pinned.table: pinned.version for pinned in reads}

@@ -13,8 +13,8 @@ from turbomode_assets.vendors.protocol import (
     VendorFailure,
 )
 from turbomode_assets.vendors.reference import (
-    Answered,
     Asking,
+    ReferenceAnswer,
     fetch_corporate_actions,
     fetch_fundamentals,
     fetch_universe,
@@ -23,13 +23,13 @@ from turbomode_assets.vendors.universe import read_universe
 
 __all__ = [
     "UNIVERSE_FILE",
-    "Answered",
     "Asking",
     "Candles",
     "CorporateActions",
     "Fundamentals",
     "Instruments",
     "NoData",
+    "ReferenceAnswer",
     "Request",
     "Vendor",
     "VendorFailure",

@@ -24,7 +24,7 @@ UNSUPPORTED = "unsupported"
 
 
 @dataclass(frozen=True)
-class Asked(Generic[Data]):
+class VendorAnswer(Generic[Data]):
     """The answer to a question, the vendor that gave it, and the failures that came before."""
 
     vendor: str
@@ -38,7 +38,7 @@ def ask(
     question: Callable[[Vendor, Request], Data | NoData | VendorFailure],
     fetch: FetchConfig,
     sleep: Callable[[float], None],
-) -> Asked[Data]:
+) -> VendorAnswer[Data]:
     """Ask one vendor after the other; if all fail the answer is one failure that names them all."""
     failures: list[tuple[str, VendorFailure]] = []
     for vendor in vendors:
@@ -50,10 +50,10 @@ def ask(
             sleep=sleep,
         )(question, vendor, request)
         if not isinstance(answer, VendorFailure) or answer.kind == BUDGET:
-            return Asked(vendor.name, answer, tuple(failures))
+            return VendorAnswer(vendor.name, answer, tuple(failures))
         if answer.kind != UNSUPPORTED:
             failures.append((vendor.name, answer))
-    return Asked("", _joined(failures, vendors), tuple(failures))
+    return VendorAnswer("", _joined(failures, vendors), tuple(failures))
 
 
 def _may_pass(answer: object) -> bool:

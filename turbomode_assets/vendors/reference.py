@@ -44,7 +44,7 @@ UNIVERSE = "universe"
 
 
 @dataclass(frozen=True)
-class Answered:
+class ReferenceAnswer:
     """What all symbols' answers come to: tables, who answered, and the error of those who did not.
 
     The rows are to be stored even where there is an error: it speaks of other symbols.
@@ -109,7 +109,7 @@ def fetch_universe(
 
 def fetch_corporate_actions(
     asking: Asking, instruments: pl.DataFrame, span: SessionSpan
-) -> Answered:
+) -> ReferenceAnswer:
     """Rows of `splits` and of `dividends` with an ex-date inside the span.
 
     An event belongs to the session of its ex-date (the next one where that day has none) and was
@@ -129,12 +129,12 @@ def fetch_corporate_actions(
         asking, instruments, span, lambda v, r: v.fetch_corporate_actions(r), take, "events"
     )
     tables = pl.concat(splits).sort(SPLITS.sort_by), pl.concat(dividends).sort(DIVIDENDS.sort_by)
-    return Answered(tables, symbols, error)
+    return ReferenceAnswer(tables, symbols, error)
 
 
 def fetch_fundamentals(
     asking: Asking, instruments: pl.DataFrame, known_at: dt.datetime
-) -> Answered:
+) -> ReferenceAnswer:
     """Rows of `fundamentals`: what vendors say now, under the first session that closes after.
 
     A vendor gives no date with these values, so they were known when they were fetched. What a
@@ -156,7 +156,7 @@ def fetch_fundamentals(
     symbols, error = _ask_all(
         asking, instruments, span, lambda v, r: v.fetch_fundamentals(r), take, "fundamentals"
     )
-    return Answered((pl.concat(found).sort(FUNDAMENTALS.sort_by),), symbols, error)
+    return ReferenceAnswer((pl.concat(found).sort(FUNDAMENTALS.sort_by),), symbols, error)
 
 
 def _ask_all(

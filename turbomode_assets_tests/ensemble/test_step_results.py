@@ -9,7 +9,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from turbomode_assets.ensemble import (
-    Stacked,
+    StackResult,
     StepResults,
     TrainingSet,
     candidate_rows,
@@ -100,7 +100,9 @@ def test_models_and_stack_come_back_and_stack_alike(results, training):
     for fitted in trained.fitted.values():
         results.put_fitted(fitted)
     results.put(trained.stacked)
-    assert np.array_equal(results.get(Stacked).forecast, trained.stacked.forecast, equal_nan=True)
+    assert np.array_equal(
+        results.get(StackResult).forecast, trained.stacked.forecast, equal_nan=True
+    )
     again = stack_models(training, results.fitted(), SMALL, report=lambda line: None)
     assert np.array_equal(again.forecast, trained.stacked.forecast, equal_nan=True)
     assert results.fitted()["mlp"].iterations == trained.fitted["mlp"].iterations

@@ -10,7 +10,7 @@ from turbomode_assets.config.budgets import BudgetConfig, WindowConfig
 from turbomode_assets.config.loader import load_data_quality_config
 from turbomode_assets.contracts.tables import SPLITS
 from turbomode_assets.ingestion.auditing import AuditRun
-from turbomode_assets.ingestion.backfilling import Chosen, newest_window
+from turbomode_assets.ingestion.backfilling import QueueSelection, newest_window
 from turbomode_assets.ingestion.candle_fetching import CandleFetch
 from turbomode_assets.ingestion.progress import Progress
 from turbomode_assets.ingestion.tools import IngestionTools
@@ -147,7 +147,13 @@ def work(root: Path, owner: str, seconds: float = 0.0) -> None:
             continue
         progress = Progress(lambda line: None, tools.budget_left)
         fetch = CandleFetch(
-            tools, universe(), SPLITS.empty(), window, progress, describe=dict, queued_only=Chosen()
+            tools,
+            universe(),
+            SPLITS.empty(),
+            window,
+            progress,
+            describe=dict,
+            queued_only=QueueSelection(),
         )
         for batch in fetch:
             store_batch(tools.master, batch, "raw_candles")

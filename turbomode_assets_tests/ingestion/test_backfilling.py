@@ -10,7 +10,7 @@ import pytest
 from turbomode_assets.contracts.errors import InputError, VendorError
 from turbomode_assets.ingestion.auditing import AuditRun
 from turbomode_assets.ingestion.backfill_plan import plan_of
-from turbomode_assets.ingestion.backfilling import Chosen, budget_pressure, newest_window
+from turbomode_assets.ingestion.backfilling import QueueSelection, budget_pressure, newest_window
 from turbomode_assets.orchestration.resources.master_writer import store_batch
 from turbomode_assets.rationing.protocol import Call
 from turbomode_assets.sessions import SessionSpan, offset_session
@@ -90,7 +90,7 @@ def spoil(desk, symbol, session):
 
 def work(desk, span=WEEK):
     """A run of queued work."""
-    for batch in dataclasses.replace(desk.fetch(span), queued_only=Chosen()):
+    for batch in dataclasses.replace(desk.fetch(span), queued_only=QueueSelection()):
         store_batch(desk.writer, batch, "raw_candles")
 
 
@@ -241,7 +241,7 @@ def test_an_interrupted_run_gives_its_claims_back_and_the_next_goes_on(desk, exc
         enqueue(desk, (symbol, one(TUESDAY)))
 
     def interrupted():
-        for batch in dataclasses.replace(desk.fetch(WEEK), queued_only=Chosen()):
+        for batch in dataclasses.replace(desk.fetch(WEEK), queued_only=QueueSelection()):
             assert queue_of(desk)["claimed_by"].to_list() == ["worker"] * 2
             store_batch(desk.writer, batch, "raw_candles")
             raise KeyboardInterrupt

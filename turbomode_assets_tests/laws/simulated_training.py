@@ -13,7 +13,7 @@ from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.config.vendors import SimulatedConfig
 from turbomode_assets.curation import adjust_forward, curate
 from turbomode_assets.ensemble import (
-    Stacked,
+    StackResult,
     TrainingSet,
     assemble_training_set,
 )
@@ -53,7 +53,7 @@ class Study:
 
     training_set: TrainingSet
     fitted: Mapping[str, FittedModel]
-    stacked: Stacked
+    stacked: StackResult
     judged: Evaluation
     decision: GateDecision
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from turbomode_assets.contracts.errors import InputError, MissingDataError, StoreError
-from turbomode_assets.maintenance.backup import Wanted, make_backup
+from turbomode_assets.maintenance.backup import BackupContents, make_backup
 from turbomode_assets.maintenance.manifest import MANIFEST_FILE, read_manifest
 from turbomode_assets.maintenance.restore import restore_backup
 from turbomode_assets.maintenance.table_copies import present_versions
@@ -50,7 +50,7 @@ def source(tmp_path):
 def wanted(tmp_path):
     (tmp_path / "configs").mkdir()
     (tmp_path / "configs" / "a.json").write_text("{}", encoding="utf-8")
-    return Wanted(configs=tmp_path / "configs", explained_sessions=10)
+    return BackupContents(configs=tmp_path / "configs", explained_sessions=10)
 
 
 @pytest.fixture

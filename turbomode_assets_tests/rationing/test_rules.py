@@ -13,7 +13,7 @@ from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.rationing.protocol import Call
 from turbomode_assets.rationing.rules import (
     BucketPast,
-    Granted,
+    BudgetGrant,
     Turn,
     check_weight,
     earliest_turn,
@@ -48,8 +48,8 @@ def call(identity: str = "a", group: str = "g", weight: int = 1) -> Call:
     return Call("v", identity, group, weight)
 
 
-def granted(seconds: float, identity: str = "x", group: str = "h", weight: int = 1) -> Granted:
-    return Granted(START + round(seconds * SECOND), identity, group, weight)
+def granted(seconds: float, identity: str = "x", group: str = "h", weight: int = 1) -> BudgetGrant:
+    return BudgetGrant(START + round(seconds * SECOND), identity, group, weight)
 
 
 def turn_after(turn: Turn) -> float:
@@ -241,9 +241,9 @@ def schedule(config: BudgetConfig, asked: list[tuple[float, Call]]) -> list[int]
     return [at for at, _ in made]
 
 
-def as_granted(made: list[tuple[int, Call]]) -> list[Granted]:
+def as_granted(made: list[tuple[int, Call]]) -> list[BudgetGrant]:
     rows = sorted(made, key=lambda pair: pair[0])
-    return [Granted(at, each.identity, each.group, each.weight) for at, each in rows]
+    return [BudgetGrant(at, each.identity, each.group, each.weight) for at, each in rows]
 
 
 def fits(config: BudgetConfig, made: list[tuple[int, Call]], at: int, each: Call) -> bool:

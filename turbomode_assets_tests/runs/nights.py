@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from turbomode_assets.config.loader import load_scheduler_config
 from turbomode_assets.config.scheduler import TaskConfig
-from turbomode_assets.runs.due import Decision, Outcome, Roster, TaskRun, TaskRuns
+from turbomode_assets.runs.due import Decision, Outcome, TaskBoard, TaskRun, TaskRuns
 from turbomode_assets.sessions import NEW_YORK, SessionSpan
 from turbomode_assets_tests.builders import REPOSITORY
 
@@ -84,8 +84,8 @@ class Daemon:
         for number, moment in enumerate(asked, start=1):
             self.record(name, TaskRun(span, outcome, at(moment), number))
 
-    def roster(self, now: dt.datetime) -> Roster:
-        return Roster(
+    def roster(self, now: dt.datetime) -> TaskBoard:
+        return TaskBoard(
             self.tasks,
             NEW_YORK,
             now,

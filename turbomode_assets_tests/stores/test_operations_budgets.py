@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from turbomode_assets.config.loader import load_vendors_config
 from turbomode_assets.contracts.errors import ConfigurationError, InputError
-from turbomode_assets.rationing.protocol import Call, Spent
+from turbomode_assets.rationing.protocol import BudgetRefusal, Call
 from turbomode_assets.stores.operations import Operations, RationedBudget
 from turbomode_assets.stores.operations import budgets as budgets_module
 from turbomode_assets.stores.operations.schema import VENDOR_CALLS
@@ -69,7 +69,7 @@ def test_a_turn_too_far_away_is_refused_at_once_and_reserves_nothing(operations,
     config = budget_config(("vendor", 1, 60), longest_wait_seconds=59)
     budget = rationed(operations, clock, v=config)
     assert make(budget) is None
-    refused = Spent(
+    refused = BudgetRefusal(
         "at most 1 calls in any 60 seconds", NOON + dt.timedelta(seconds=60, microseconds=1)
     )
     assert [make(budget), make(budget)] == [refused, refused]
@@ -80,7 +80,7 @@ def test_a_turn_too_far_away_is_refused_at_once_and_reserves_nothing(operations,
 def test_a_budget_that_never_waits_still_gives_turns_that_are_free(operations, clock):
     budget = rationed(operations, clock, v=budget_config(("vendor", 1, 60), longest_wait_seconds=0))
     assert make(budget) is None
-    assert isinstance(make(budget), Spent)
+    assert isinstance(make(budget), BudgetRefusal)
 
 
 def test_a_restart_resets_nothing(operations_url, clock):
@@ -91,7 +91,7 @@ def test_a_restart_resets_nothing(operations_url, clock):
         budget = rationed(Operations(operations_url), clock, **SHIPPED)
         assert make(budget, vendor="alpha_vantage") is None
     spent = make(rationed(Operations(operations_url), clock, **SHIPPED), vendor="alpha_vantage")
-    assert spent == Spent(
+    assert spent == BudgetRefusal(
         "at most 25 calls in any 86400 seconds",
         NOON + dt.timedelta(seconds=86400, milliseconds=100, microseconds=1),
     )
@@ -185,7 +185,9 @@ def test_so_many_calls_are_open_at_once_and_no_more(operations, clock):
         for identity in "ab":
             open_calls.enter_context(budget.spend(Call("v", identity, "g")))
         spent = make(budget, "c")
-        assert spent == Spent("at most 2 calls open at once", NOON + dt.timedelta(minutes=10))
+        assert spent == BudgetRefusal(
+            "at most 2 calls open at once", NOON + dt.timedelta(minutes=10)
+        )
         assert seconds_since_noon(clock) == 3
     assert make(budget, "c") is None
 
@@ -222,7 +224,7 @@ def test_a_vendor_that_cools_off_is_left_alone(operations_url, clock):
     budget.cool_off("v", "429 Too Many Requests")
     elsewhere = rationed(Operations(operations_url), clock, v=config)
     until = NOON + dt.timedelta(seconds=100)
-    assert make(elsewhere) == Spent("v is left alone: 429 Too Many Requests", until)
+    assert make(elsewhere) == BudgetRefusal("v is left alone: 429 Too Many Requests", until)
     clock.sleep(50)
     assert make(elsewhere) is None
     assert clock.now() == until
@@ -234,7 +236,7 @@ def test_a_cool_off_never_shortens_one_in_force(operations, clock):
     rationed(operations, clock, v=long).cool_off("v", "first")
     budget = rationed(operations, clock, v=short)
     budget.cool_off("v", "second")
-    assert budget.remaining("v").cooling_off == Spent(
+    assert budget.remaining("v").cooling_off == BudgetRefusal(
         "v is left alone: first", NOON + dt.timedelta(seconds=100)
     )
 

@@ -11,7 +11,7 @@ import polars as pl
 
 from turbomode_assets.config.vendors import ArchiveConfig, FetchConfig, SimulatedConfig
 from turbomode_assets.contracts.tables import CANDLES
-from turbomode_assets.rationing.protocol import Call, Spent
+from turbomode_assets.rationing.protocol import BudgetRefusal, Call
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.vendors import Asking, Candles, Request, Vendor, VendorFailure
 from turbomode_assets.vendors.archive import ArchiveVendor
@@ -117,9 +117,9 @@ class CountedBudget:
         self.cooled_off: list[tuple[str, str]] = []
 
     @contextmanager
-    def spend(self, call: Call) -> Iterator[Spent | None]:
+    def spend(self, call: Call) -> Iterator[BudgetRefusal | None]:
         if self.closed_until is not None:
-            yield Spent("closed for the test", self.closed_until)
+            yield BudgetRefusal("closed for the test", self.closed_until)
             return
         self.calls.append(call)
         yield None

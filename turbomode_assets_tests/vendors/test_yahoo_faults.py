@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import turbomode_assets.vendors
-from turbomode_assets.rationing.protocol import Spent
+from turbomode_assets.rationing.protocol import BudgetRefusal
 from turbomode_assets.vendors.protocol import Candles, Fundamentals
 from turbomode_assets.vendors.yahoo import YahooVendor
 from turbomode_assets.vendors.yahoo.client import YahooSession
@@ -34,7 +34,7 @@ class EmptyingBudget(CountedBudget):
     @contextmanager
     def spend(self, call):
         if not self.left:
-            yield Spent("300 calls an hour", LATER)
+            yield BudgetRefusal("300 calls an hour", LATER)
             return
         self.left -= 1
         self.calls.append(call)

@@ -19,7 +19,7 @@ from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.resources.stores import ArtifactsResource, MasterReaderResource
 from turbomode_assets.reports import close_and_volume_picture
 from turbomode_assets.sessions import SessionSpan, offset_session
-from turbomode_assets.stores import MasterReader, Pinned
+from turbomode_assets.stores import MasterReader, PinnedRows
 
 
 @dg.asset(
@@ -39,7 +39,7 @@ from turbomode_assets.stores import MasterReader, Pinned
 @explained
 def bars(
     context: dg.AssetExecutionContext,
-    raw_candles: Pinned,
+    raw_candles: PinnedRows,
     settings: SettingsResource,
     master: MasterReaderResource,
     artifacts: ArtifactsResource,

@@ -12,8 +12,8 @@ from turbomode_assets.drift.levels import LEVEL_SCHEMA
 from turbomode_assets.drift.stability import DRIFT_COLUMNS, reference_window
 from turbomode_assets.drift.subjects import FEATURE
 from turbomode_assets.modelling.drift_subjects import (
-    Reigns,
-    Watched,
+    ChampionSpans,
+    SubjectDrift,
     learned_symbols,
     watch_outcomes,
     watch_predictions,
@@ -32,7 +32,7 @@ from turbomode_assets.orchestration.resources.stores import (
 from turbomode_assets.reports import preview_markdown, psi_picture
 from turbomode_assets.reports.drift import subject_drift_picture
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores import Artifacts, Lake, Pinned
+from turbomode_assets.stores import Artifacts, Lake, PinnedRows
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE
 from turbomode_assets.stores.model_registry import champions_over
 from turbomode_assets.stores.signal_book import record_drift
@@ -59,7 +59,7 @@ RECORDED = ("model_version", "subject", *DRIFT_COLUMNS, *LEVEL_SCHEMA)
 @explained
 def drift_metrics(
     context: dg.AssetExecutionContext,
-    features: Pinned,
+    features: PinnedRows,
     settings: SettingsResource,
     master: MasterReaderResource,
     memory: MemoryResource,
@@ -100,7 +100,7 @@ def _pictures(
 
 
 def _measure(
-    reigns: Reigns,
+    reigns: ChampionSpans,
     features: pl.DataFrame,
     config: DriftConfig,
     artifacts: Artifacts,
@@ -121,7 +121,7 @@ def _measure(
 
 
 def _verdicts(
-    drift: pl.DataFrame, config: DriftConfig, predictions: Watched, outcomes: Watched
+    drift: pl.DataFrame, config: DriftConfig, predictions: SubjectDrift, outcomes: SubjectDrift
 ) -> pl.DataFrame:
     """Verdict on each session, and the champion that it speaks of.
 

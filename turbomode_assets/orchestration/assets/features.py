@@ -43,7 +43,7 @@ from turbomode_assets.orchestration.resources.stores import (
     MemoryResource,
 )
 from turbomode_assets.sessions import SessionSpan, last_closed_session
-from turbomode_assets.stores import Pinned
+from turbomode_assets.stores import PinnedRows
 from turbomode_assets.stores.feature_sets import record_feature_set
 
 
@@ -69,7 +69,7 @@ def _column_descriptions() -> dict[str, str]:
 @explained
 def features(
     context: dg.AssetExecutionContext,
-    bars: Pinned,
+    bars: PinnedRows,
     master: MasterReaderResource,
     settings: SettingsResource,
     lake_store: LakeResource,

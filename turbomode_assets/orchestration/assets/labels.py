@@ -21,7 +21,7 @@ from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.resources.stores import ArtifactsResource, MasterReaderResource
 from turbomode_assets.reports import label_balance_picture
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores import Pinned
+from turbomode_assets.stores import PinnedRows
 
 
 @dg.asset(
@@ -39,7 +39,7 @@ from turbomode_assets.stores import Pinned
 @explained
 def labels(
     context: dg.AssetExecutionContext,
-    bars: Pinned,
+    bars: PinnedRows,
     master: MasterReaderResource,
     settings: SettingsResource,
     artifacts: ArtifactsResource,

@@ -16,7 +16,7 @@ from turbomode_assets.contracts.table import Column, TableContract
 from turbomode_assets.orchestration.resources.io_managers import TABLE_KEY
 from turbomode_assets.reports import preview_markdown
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores import Pinned
+from turbomode_assets.stores import PinnedRows
 from turbomode_assets.stores.reader import versions_of
 
 OWNERS = ["team:data-platform"]
@@ -66,7 +66,7 @@ def table_metadata(
     frame: pl.DataFrame,
     span: SessionSpan | None = None,
     *,
-    reads: Sequence[Pinned] = (),
+    reads: Sequence[PinnedRows] = (),
     **more: object,
 ) -> dict[str, Any]:
     """Rows, symbols and vendors of what a run produced, and the tables' versions it read."""

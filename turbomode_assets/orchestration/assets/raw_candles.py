@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from turbomode_assets.contracts.tables import CANDLES
-from turbomode_assets.ingestion.backfilling import Chosen
+from turbomode_assets.ingestion.backfilling import QueueSelection
 from turbomode_assets.ingestion.candle_fetching import CandleFetch
 from turbomode_assets.ingestion.fetched import MASTER_WRITER_KEY
 from turbomode_assets.ingestion.progress import Progress
@@ -56,7 +56,7 @@ def raw_candles(
             span,
             Progress(context.log.info, tools.budget_left),
             describe=lambda: _stored_metadata(tools, span, artifacts),
-            queued_only=Chosen.by_run(context.run.tags),
+            queued_only=QueueSelection.by_run(context.run.tags),
         )
     )
 

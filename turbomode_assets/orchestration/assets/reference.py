@@ -17,7 +17,7 @@ from turbomode_assets.contracts.tables import (
     SPLITS,
     SYMBOL_METADATA,
 )
-from turbomode_assets.ingestion.fetched import MASTER_WRITER_KEY, Fetched
+from turbomode_assets.ingestion.fetched import MASTER_WRITER_KEY, FetchResult
 from turbomode_assets.orchestration.assets.metadata import (
     OWNERS,
     definition_metadata,
@@ -51,7 +51,7 @@ def _table(contract: TableContract) -> dg.AssetOut:
     )
 
 
-def _output(fetched: Fetched) -> dg.Output[Fetched]:
+def _output(fetched: FetchResult) -> dg.Output[FetchResult]:
     return dg.Output(fetched, metadata=table_metadata(fetched.rows))
 
 
@@ -63,20 +63,20 @@ def _output(fetched: Fetched) -> dg.Output[Fetched]:
 @explained
 def instruments(
     ingestion: IngestionResource,
-) -> tuple[dg.Output[Fetched], dg.Output[Fetched]]:
+) -> tuple[dg.Output[FetchResult], dg.Output[FetchResult]]:
     """What the vendors offer now: the universe, and the sector of each symbol over time."""
     with ingestion.open() as tools:
         known, mapped = tools.stored("symbol_metadata"), tools.stored("sector_mappings")
         if not tools.universe_is_due(known):
-            return _output(Fetched(known, [])), _output(Fetched(mapped, []))
+            return _output(FetchResult(known, [])), _output(FetchResult(mapped, []))
         now = tools.now()
         metadata, sectors = fetch_universe(tools.vendors, known_at=now)
         metadata = merge_metadata(known, metadata, now)
         sectors = merge_sector_mappings(mapped, sectors, now)
     symbols = metadata.get_column("symbol").to_list()
     remember = tools.remembering("instruments", symbols)
-    return _output(Fetched(metadata, symbols)), _output(
-        Fetched(sectors, symbols, when_stored=remember)
+    return _output(FetchResult(metadata, symbols)), _output(
+        FetchResult(sectors, symbols, when_stored=remember)
     )
 
 
@@ -89,7 +89,7 @@ def instruments(
 @explained
 def corporate_actions(
     ingestion: IngestionResource,
-) -> tuple[dg.Output[Fetched], dg.Output[Fetched]]:
+) -> tuple[dg.Output[FetchResult], dg.Output[FetchResult]]:
     """Every split and dividend up to the last closed session.
 
     The whole history each time: candles that a vendor adjusted as of a later day are taken back
@@ -101,8 +101,8 @@ def corporate_actions(
         answered = fetch_corporate_actions(tools.asking, due, history)
     (splits, dividends), symbols = answered.tables, answered.symbols
     remember = tools.remembering("corporate_actions", symbols)
-    return _output(Fetched(splits, symbols)), _output(
-        Fetched(dividends, symbols, when_stored=remember, error=answered.error)
+    return _output(FetchResult(splits, symbols)), _output(
+        FetchResult(dividends, symbols, when_stored=remember, error=answered.error)
     )
 
 
@@ -117,7 +117,7 @@ def corporate_actions(
     deps=["symbol_metadata"],
 )
 @explained
-def fundamentals(ingestion: IngestionResource) -> dg.Output[Fetched]:
+def fundamentals(ingestion: IngestionResource) -> dg.Output[FetchResult]:
     """Company metrics as of now, under the first session that closes after they were fetched."""
     with ingestion.open() as tools:
         now = tools.now()
@@ -126,7 +126,7 @@ def fundamentals(ingestion: IngestionResource) -> dg.Output[Fetched]:
     (rows,), session = answered.tables, offset_session(last_closed_session(now), 1)
     remember = tools.remembering("fundamentals", answered.symbols)
     span = SessionSpan(session, session)
-    return _output(Fetched(rows, answered.symbols, span, remember, answered.error))
+    return _output(FetchResult(rows, answered.symbols, span, remember, answered.error))
 
 
 @dg.asset(
@@ -139,6 +139,6 @@ def fundamentals(ingestion: IngestionResource) -> dg.Output[Fetched]:
     metadata=definition_metadata(DB_METADATA),
 )
 @explained
-def db_metadata() -> dg.Output[Fetched]:
+def db_metadata() -> dg.Output[FetchResult]:
     """The master's data dictionary: type, unit and meaning of every column."""
-    return _output(Fetched(data_dictionary(MASTER_TABLES.values()), []))
+    return _output(FetchResult(data_dictionary(MASTER_TABLES.values()), []))

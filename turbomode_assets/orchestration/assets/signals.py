@@ -18,10 +18,10 @@ from turbomode_assets.config.training import (
 from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.curation import with_sectors
 from turbomode_assets.modelling.champion_periods import (
-    Market,
-    Reign,
-    Said,
-    Shadows,
+    Challengers,
+    ChampionPeriod,
+    PeriodPredictions,
+    PredictionInputs,
     open_reign,
     predict,
 )
@@ -48,7 +48,7 @@ from turbomode_assets.reports import preview_markdown, signal_table
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.signals import Release, rank_signals, release_signals
 from turbomode_assets.signals.scanner import REASONS, left_out_counts
-from turbomode_assets.stores import Lake, MasterReader, ModelMemory, Pinned
+from turbomode_assets.stores import Lake, MasterReader, ModelMemory, PinnedRows
 from turbomode_assets.stores.model_registry import challengers_over, champions_over
 from turbomode_assets.stores.reader import versions_of
 from turbomode_assets.stores.signal_book import record_signals
@@ -83,8 +83,8 @@ _CALLER = "signals"
 def signals(
     context: dg.AssetExecutionContext,
     config: GateConfiguration,
-    features: Pinned,
-    bars: Pinned,
+    features: PinnedRows,
+    bars: PinnedRows,
     settings: SettingsResource,
     master: MasterReaderResource,
     memory: MemoryResource,
@@ -95,7 +95,7 @@ def signals(
     span, store, files = session_span(context), master.open(), artifacts.open()
     book, lake, quality = memory.open(), lake_store.open(), settings.data_quality()
     reigns = [open_reign(*each, files) for each in champions_over(book, span)]
-    shadows = Shadows(challengers_over(book, span), files)
+    shadows = Challengers(challengers_over(book, span), files)
     stored = _stored_columns(lake, span, [*reigns, *shadows.reigns])
     tables = _read_tables(store, quality, features, stored, bars, span)
     outcome = _pass(store, book, quality, span, reigns, shadows, config.gate_override)
@@ -114,16 +114,16 @@ def signals(
 class _Tables:
     """What a run reads besides models; `stored` says which formula each column holds."""
 
-    features: Pinned
-    stored: Pinned
-    bars: Pinned
+    features: PinnedRows
+    stored: PinnedRows
+    bars: PinnedRows
     actions: CorporateActions
-    universe: Pinned
-    mappings: Pinned
-    ledger: Pinned
+    universe: PinnedRows
+    mappings: PinnedRows
+    ledger: PinnedRows
 
     @property
-    def reads(self) -> tuple[Pinned, ...]:
+    def reads(self) -> tuple[PinnedRows, ...]:
         """Every table, as the signals record it."""
         own = (self.features, self.stored, self.bars, self.universe, self.mappings, self.ledger)
         return (*own, *self.actions.reads)
@@ -134,9 +134,9 @@ class _Tables:
         symbols = self.universe.rows.filter(role="tradeable").get_column("symbol")
         return self.bars.rows.filter(pl.col("symbol").is_in(symbols.implode()))
 
-    def market(self, outcome: GateOutcome) -> Market:
+    def market(self, outcome: GateOutcome) -> PredictionInputs:
         """What models predict from."""
-        return Market(
+        return PredictionInputs(
             features=self.features.rows,
             stored=self.stored.rows,
             universe=self.universe.rows,
@@ -153,7 +153,7 @@ class _Tables:
         return with_sectors(bars, self.mappings.rows).select("symbol", "session", "sector")
 
 
-def _stored_columns(lake: Lake, span: SessionSpan, reigns: Sequence[Reign]) -> Pinned:
+def _stored_columns(lake: Lake, span: SessionSpan, reigns: Sequence[ChampionPeriod]) -> PinnedRows:
     """Which formula each column of features holds, as far back as models read."""
     benchmarks = [reign.columns.benchmark for reign in reigns]
     reach = span.trailing(LONGEST_SEQUENCE)
@@ -163,9 +163,9 @@ def _stored_columns(lake: Lake, span: SessionSpan, reigns: Sequence[Reign]) -> P
 def _read_tables(
     store: MasterReader,
     quality: DataQualityConfig,
-    features: Pinned,
-    stored: Pinned,
-    bars: Pinned,
+    features: PinnedRows,
+    stored: PinnedRows,
+    bars: PinnedRows,
     span: SessionSpan,
 ) -> _Tables:
     universe, mappings = (
@@ -187,8 +187,8 @@ def _pass(
     book: ModelMemory,
     quality: DataQualityConfig,
     span: SessionSpan,
-    reigns: list[Reign],
-    shadows: Shadows,
+    reigns: list[ChampionPeriod],
+    shadows: Challengers,
     override: str | None,
 ) -> GateOutcome:
     """Pass the GREEN gate with all that the champions' predictions of a span rest on.
@@ -212,7 +212,7 @@ def _pass(
     # A reason that the champions did not need must not mark, or waive anything for, their signals.
     given = override if outcome.override else None
 
-    def challenge(reign: Reign) -> GateOutcome | None:
+    def challenge(reign: ChampionPeriod) -> GateOutcome | None:
         begun = reign.sessions_read.first
         return passed(begun, given) if begun < first else None
 
@@ -233,7 +233,7 @@ def _store(lake: Lake, release: Release, span: SessionSpan) -> int:
     return written.version
 
 
-def _told(release: Release, said: list[Said], span: SessionSpan) -> dict[str, Any]:
+def _told(release: Release, said: list[PeriodPredictions], span: SessionSpan) -> dict[str, Any]:
     """Signals of the last session, and who was left out of any of them, for the run's metadata."""
     last = release.sent.filter(pl.col("session") == span.last)
     left_out = pl.concat(each.scan.left_out for each in said)

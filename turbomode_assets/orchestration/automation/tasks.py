@@ -28,7 +28,7 @@ from turbomode_assets.orchestration.automation.command_runs import fail_dead_run
 from turbomode_assets.orchestration.automation.jobs import task_jobs
 from turbomode_assets.orchestration.automation.switches import are_on
 from turbomode_assets.orchestration.resources.settings import SettingsResource
-from turbomode_assets.runs.due import Roster, Start
+from turbomode_assets.runs.due import Start, TaskBoard
 from turbomode_assets.runs.task_runs import (
     ATTEMPT_TAG,
     REQUESTED_TAG,
@@ -133,10 +133,10 @@ def roster_at(
     config: SchedulerConfig,
     policy: TaskPolicy,
     moment: dt.datetime,
-) -> Roster:
+) -> TaskBoard:
     """Lay out the tasks as the run storage knows them at a moment."""
     since, work = oldest_relevant(config, moment), work_of_tasks(ingests=policy.ingests)
-    return Roster(
+    return TaskBoard(
         tasks=config.tasks.by_name(),
         zone=config.time_zone,
         now=moment,

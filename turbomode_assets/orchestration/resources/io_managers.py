@@ -11,7 +11,7 @@ from turbomode_assets.contracts.table import check_table
 from turbomode_assets.orchestration.boundary import explained
 from turbomode_assets.orchestration.resources.stores import LakeResource, MasterReaderResource
 from turbomode_assets.sessions import SessionSpan, sessions_between
-from turbomode_assets.stores import Lake, Pinned, TableReader
+from turbomode_assets.stores import Lake, PinnedRows, TableReader
 
 TABLE_KEY = "turbomode/table"
 """Definition metadata that names an asset's table where it is not called like the asset."""
@@ -35,7 +35,7 @@ def table_of(context: dg.InputContext | dg.OutputContext) -> str:
     return str(metadata.get(TABLE_KEY, context.asset_key.to_user_string()))
 
 
-def load_span(context: dg.InputContext, reader: TableReader) -> Pinned:
+def load_span(context: dg.InputContext, reader: TableReader) -> PinnedRows:
     """Read an input's sessions, pinned to one version and complete.
 
     Raises:
@@ -67,7 +67,7 @@ class MasterReaderIOManager(dg.ConfigurableIOManager):
     master: MasterReaderResource
 
     @explained
-    def load_input(self, context: dg.InputContext) -> Pinned:
+    def load_input(self, context: dg.InputContext) -> PinnedRows:
         """Read an input's sessions from the master store."""
         return load_span(context, self.master.open())
 
@@ -87,7 +87,7 @@ class LakeIOManager(dg.ConfigurableIOManager):
     lake: LakeResource
 
     @explained
-    def load_input(self, context: dg.InputContext) -> Pinned:
+    def load_input(self, context: dg.InputContext) -> PinnedRows:
         """Read an input's sessions from the tenant's lake."""
         return load_span(context, self.lake.open())
 

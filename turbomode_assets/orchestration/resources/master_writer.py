@@ -4,12 +4,12 @@ from typing import Any
 
 import dagster as dg
 
-from turbomode_assets.ingestion.fetched import Batch, Batches, Fetched
+from turbomode_assets.ingestion.fetched import Batch, Batches, FetchResult
 from turbomode_assets.ingestion.following import require_ingestion
 from turbomode_assets.orchestration.boundary import explained
 from turbomode_assets.orchestration.resources.io_managers import load_span, partition_span, table_of
 from turbomode_assets.orchestration.resources.stores import MasterReaderResource
-from turbomode_assets.stores import Pinned
+from turbomode_assets.stores import PinnedRows
 from turbomode_assets.stores.master_writer import MasterWriter
 
 
@@ -19,17 +19,17 @@ class MasterWriterIOManager(dg.ConfigurableIOManager):
     master: MasterReaderResource
 
     @explained
-    def load_input(self, context: dg.InputContext) -> Pinned:
+    def load_input(self, context: dg.InputContext) -> PinnedRows:
         """Read an input's sessions from the master store."""
         return load_span(context, self.master.open())
 
     @explained
-    def handle_output(self, context: dg.OutputContext, obj: Fetched | Batches) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: FetchResult | Batches) -> None:
         """Store what was fetched: reference rows in one commit, candles batch by batch."""
         require_ingestion(self.master.settings, f"writing {table_of(context)} of the master store")
         writer = MasterWriter(self.master.settings.master_root)
         table = table_of(context)
-        if isinstance(obj, Fetched):
+        if isinstance(obj, FetchResult):
             committed = _store(writer, table, obj, context)
         else:
             asset = context.asset_key.to_user_string()
@@ -42,12 +42,12 @@ class MasterWriterIOManager(dg.ConfigurableIOManager):
         if writer.exists(table):
             facts["store_version"] = writer.version(table)
         context.add_output_metadata(facts)
-        if isinstance(obj, Fetched) and obj.error is not None:
+        if isinstance(obj, FetchResult) and obj.error is not None:
             raise obj.error
 
 
 def _store(
-    writer: MasterWriter, table: str, fetched: Fetched, context: dg.OutputContext
+    writer: MasterWriter, table: str, fetched: FetchResult, context: dg.OutputContext
 ) -> list[bool]:
     by_symbol = "symbol" in writer.contract(table).scope_columns
     if by_symbol and not fetched.symbols:

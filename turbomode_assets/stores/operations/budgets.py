@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from turbomode_assets.config.budgets import BudgetConfig
 from turbomode_assets.contracts.errors import ConfigurationError
-from turbomode_assets.rationing.protocol import Call, Spent
+from turbomode_assets.rationing.protocol import BudgetRefusal, Call
 from turbomode_assets.rationing.rules import (
     RuleUse,
     Turn,
@@ -41,7 +41,7 @@ class BudgetUse:
     rules: tuple[RuleUse, ...]
     open_calls: int
     waiting_calls: int
-    cooling_off: Spent | None
+    cooling_off: BudgetRefusal | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class _Reserved:
 class _Refused:
     """No turn; `for_want_of_a_place` when one may come free at any moment."""
 
-    spent: Spent
+    spent: BudgetRefusal
     for_want_of_a_place: bool = False
 
 
@@ -82,10 +82,10 @@ class RationedBudget:
         self._sleep = sleep
 
     @contextlib.contextmanager
-    def spend(self, call: Call) -> Iterator[Spent | None]:
+    def spend(self, call: Call) -> Iterator[BudgetRefusal | None]:
         """Wait for the call's turn and hold it while the call is open.
 
-        Gives None when the call may be made, or `Spent` when its turn is further away than
+        Gives None when the call may be made, or `BudgetRefusal` when its turn is further away than
         `longest_wait_seconds`, at once; only for want of one of the `open_calls` after that wait.
 
         Raises:
@@ -95,7 +95,7 @@ class RationedBudget:
         config = self._config(call.vendor)
         check_weight(config, call)
         turn = self._wait_for_turn(config, book.with_short_keys(call))
-        if isinstance(turn, Spent):
+        if isinstance(turn, BudgetRefusal):
             yield turn
             return
         try:
@@ -132,7 +132,7 @@ class RationedBudget:
             parts.append(f"{use.cooling_off.reason}, until {use.cooling_off.retry_at:%H:%M:%S} UTC")
         return f"{vendor}: {', '.join(parts)}"
 
-    def _wait_for_turn(self, config: BudgetConfig, call: Call) -> _Reserved | Spent:
+    def _wait_for_turn(self, config: BudgetConfig, call: Call) -> _Reserved | BudgetRefusal:
         deadline = self._now() + span_of(config.longest_wait_seconds)
         missed = None
         while True:
@@ -164,7 +164,7 @@ class RationedBudget:
             latest = max(deadline, now) if missed is None else deadline
             if turn.at > latest:
                 reason = turn.rule or (breaker.reason if breaker else "it came late to its turns")
-                return _Refused(Spent(reason, to_time(turn.at)))
+                return _Refused(BudgetRefusal(reason, to_time(turn.at)))
             reserved = _Reserved(book.enter_call(connection, call, turn.at), turn.at)
             if reserved.number % TURNS_BETWEEN_CLEANINGS == 0:
                 book.strike_old_calls(connection, config, call.vendor, now)
@@ -220,11 +220,15 @@ def _refuse_without_place(
     if oldest is None or unfinished < config.open_calls:
         return None
     reason = f"at most {config.open_calls} calls open at once"
-    return _Refused(Spent(reason, book.open_call_expiry(oldest)), for_want_of_a_place=True)
+    return _Refused(BudgetRefusal(reason, book.open_call_expiry(oldest)), for_want_of_a_place=True)
 
 
 def _find_turn(
-    connection: sa.Connection, config: BudgetConfig, call: Call, now: int, breaker: Spent | None
+    connection: sa.Connection,
+    config: BudgetConfig,
+    call: Call,
+    now: int,
+    breaker: BudgetRefusal | None,
 ) -> Turn:
     start = now if breaker is None else to_microseconds(breaker.retry_at)
     granted = book.granted_calls(connection, config, call, now)

@@ -10,10 +10,10 @@ import hashlib
 import sqlalchemy as sa
 
 from turbomode_assets.config.budgets import BudgetConfig
-from turbomode_assets.rationing.protocol import Call, Spent
+from turbomode_assets.rationing.protocol import BudgetRefusal, Call
 from turbomode_assets.rationing.rules import (
     BucketPast,
-    Granted,
+    BudgetGrant,
     history_needed,
     span_of,
     to_time,
@@ -99,7 +99,7 @@ def strike_old_calls(
 
 def granted_calls(
     connection: sa.Connection, config: BudgetConfig, call: Call, now: int
-) -> list[Granted]:
+) -> list[BudgetGrant]:
     """Read the calls, past and future, that the vendor's rules count against this one."""
     needed = history_needed(config)
     vendor_span = needed.get("vendor", 0)
@@ -113,17 +113,17 @@ def granted_calls(
         "of_identity": call.identity,
         "identity_since": now - identity_span,
     }
-    return [Granted(*row) for row in connection.execute(query, values).all()]
+    return [BudgetGrant(*row) for row in connection.execute(query, values).all()]
 
 
 def all_granted_calls(
     connection: sa.Connection, config: BudgetConfig, vendor: str, now: int
-) -> list[Granted]:
+) -> list[BudgetGrant]:
     """Read every call of the vendor that any of its rules still counts."""
     span = max(history_needed(config).values(), default=0)
     values = {"of_vendor": vendor, "vendor_since": now - span}
     query = _calls_in_reach(False, False)
-    return [Granted(*row) for row in connection.execute(query, values).all()]
+    return [BudgetGrant(*row) for row in connection.execute(query, values).all()]
 
 
 def count_unfinished_calls(
@@ -140,10 +140,12 @@ def open_call_expiry(granted_at: int) -> dt.datetime:
     return to_time(granted_at + _OPEN_CALL_SPAN)
 
 
-def breaker_in_force(connection: sa.Connection, vendor: str, now: int) -> Spent | None:
+def breaker_in_force(connection: sa.Connection, vendor: str, now: int) -> BudgetRefusal | None:
     """Tell why and until when the vendor is left alone, if it is."""
     row = connection.execute(_BREAKER, {"of_vendor": vendor, "now": now}).one_or_none()
-    return None if row is None else Spent(f"{vendor} is left alone: {row[0]}", to_time(row[1]))
+    return (
+        None if row is None else BudgetRefusal(f"{vendor} is left alone: {row[0]}", to_time(row[1]))
+    )
 
 
 def set_breaker(connection: sa.Connection, vendor: str, until: int, reason: str) -> None:

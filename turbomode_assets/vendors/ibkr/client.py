@@ -12,7 +12,7 @@ from typing import Any
 
 from turbomode_assets.config.vendors import IbkrConfig
 from turbomode_assets.vendors.ibkr.connecting import connect
-from turbomode_assets.vendors.ibkr.contracts import Instrument, Wanted
+from turbomode_assets.vendors.ibkr.contracts import ContractQuery, Instrument
 from turbomode_assets.vendors.ibkr.errors import (
     AmbiguousContractError,
     DataLostError,
@@ -85,9 +85,9 @@ class IbkrClient:
         self._question: _Question | None = None
         self._received_bytes = 0
         self._accounts: set[str] = set()
-        self._instruments: dict[Wanted, Instrument] = {}
+        self._instruments: dict[ContractQuery, Instrument] = {}
 
-    async def resolve(self, wanted: Wanted) -> Instrument:
+    async def resolve(self, wanted: ContractQuery) -> Instrument:
         """Find the one contract that fits; asked once for each connection."""
         await self._connected()
         if wanted in self._instruments:
@@ -262,7 +262,7 @@ class IbkrClient:
         return printable(text)
 
 
-def _only_one(found: list[ContractDetails], wanted: Wanted) -> Instrument:
+def _only_one(found: list[ContractDetails], wanted: ContractQuery) -> Instrument:
     if not found:
         raise NoContractError(f"IB knows no {wanted.security_type} {wanted.symbol}")
     if len(found) > 1:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ContractQuery:
     """What a contract is looked up by."""
 
     symbol: str
@@ -29,7 +29,7 @@ class Wanted:
 class Instrument:
     """The one contract that IB knows by that description, and what IB says about it."""
 
-    wanted: Wanted
+    wanted: ContractQuery
     contract_id: int
     primary_exchange: str
     local_symbol: str
@@ -43,9 +43,9 @@ class Instrument:
         return f"{self.contract_id}|{self.wanted.exchange}|{self.wanted.what_to_show}"
 
 
-def wanted_of(row: Mapping[str, str | None]) -> Wanted:
+def wanted_of(row: Mapping[str, str | None]) -> ContractQuery:
     """Describe the contract of a row of the universe."""
     symbol = row["ibkr_symbol"] or ""
     if row["asset_class"] == "crypto":
-        return Wanted(symbol, "CRYPTO", row["primary_exchange"] or "PAXOS", "")
-    return Wanted(symbol, "STK", "SMART", row["primary_exchange"] or "")
+        return ContractQuery(symbol, "CRYPTO", row["primary_exchange"] or "PAXOS", "")
+    return ContractQuery(symbol, "STK", "SMART", row["primary_exchange"] or "")

@@ -9,7 +9,7 @@ import polars as pl
 from turbomode_assets.config.vendors import IbkrConfig
 from turbomode_assets.contracts.errors import ConfigurationError, InputError
 from turbomode_assets.contracts.timeframes import INTRADAY_MINUTES
-from turbomode_assets.rationing.protocol import Budget, Call, Spent
+from turbomode_assets.rationing.protocol import Budget, BudgetRefusal, Call
 from turbomode_assets.sessions import NEW_YORK, session_of
 from turbomode_assets.vendors.ibkr.bars import ended, join_bars, read_reply
 from turbomode_assets.vendors.ibkr.contracts import Instrument, wanted_of
@@ -221,5 +221,5 @@ def _candles(
     return Candles(frame, "split", now.astimezone(ZoneInfo(NEW_YORK)).date())
 
 
-def _spent(spent: Spent, symbol: str) -> VendorFailure:
+def _spent(spent: BudgetRefusal, symbol: str) -> VendorFailure:
     return VendorFailure("budget", f"{symbol}: {spent.reason}", True, spent.retry_at)

@@ -66,7 +66,7 @@ CHANGED = {
 
 
 @dataclass
-class Trained:
+class TrainedNetwork:
     """A market with three sessions more than its champion, and the runs that trained on them."""
 
     settings: SettingsResource
@@ -136,7 +136,7 @@ def trained(_trained_market, tmp_path_factory):
     with dg.DagsterInstance.ephemeral() as instance:
         job = build(settings).resolve_implicit_global_asset_job_def()
         assert execute(job, instance, INGESTION + DERIVED).success
-        done = Trained(settings, instance)
+        done = TrainedNetwork(settings, instance)
         caused = {"ensemble": {"config": {"cause": CAUSE}}}
         done.runs.append(execute(job, instance, ["ensemble"], ops=caused))
         change(settings, CHANGED, version="9.0.0")

@@ -13,7 +13,7 @@ from turbomode_assets.contracts.errors import (
     ReadOnlyError,
     StoreError,
 )
-from turbomode_assets.ingestion.fetched import Fetched
+from turbomode_assets.ingestion.fetched import FetchResult
 from turbomode_assets.orchestration.definitions import build_resources, guarded
 from turbomode_assets.orchestration.partitions import SESSIONS
 from turbomode_assets.orchestration.resources.master_writer import MasterWriterIOManager
@@ -190,8 +190,8 @@ def test_an_asset_that_outputs_through_the_readers_io_manager_fails_and_writes_n
 
 def test_definitions_with_an_asset_bound_to_the_writer_do_not_load(tenants):
     @dg.asset(io_manager_key="master_writer", partitions_def=SESSIONS)
-    def rogue() -> Fetched:
-        return Fetched(make_candles(["EVIL"], ONE_NIGHT), ["EVIL"])
+    def rogue() -> FetchResult:
+        return FetchResult(make_candles(["EVIL"], ONE_NIGHT), ["EVIL"])
 
     with pytest.raises(ReadOnlyError, match=r"could write the master store: .*rogue"):
         guarded(definitions_with(rogue, tenants[0]))
@@ -212,8 +212,8 @@ def writer_of(settings):
 
 def test_an_asset_that_brings_its_own_writer_does_not_load(tenants):
     @dg.asset(io_manager_def=writer_of(tenants[0]), partitions_def=SESSIONS)
-    def rogue() -> Fetched:
-        return Fetched(make_candles(["EVIL"], ONE_NIGHT), ["EVIL"])
+    def rogue() -> FetchResult:
+        return FetchResult(make_candles(["EVIL"], ONE_NIGHT), ["EVIL"])
 
     with pytest.raises(ReadOnlyError, match="rogue"):
         guarded(definitions_with(rogue, tenants[0]))
@@ -270,8 +270,8 @@ def test_a_check_a_job_and_a_sensor_that_ask_for_the_writer_do_not_load(tenants)
 
 def test_an_asset_with_an_ingestion_name_in_another_group_of_keys_is_refused(tenants):
     @dg.asset(key=["mine", "raw_candles"], io_manager_key="master_writer", partitions_def=SESSIONS)
-    def rogue() -> Fetched:
-        return Fetched(make_candles(["EVIL"], ONE_NIGHT), ["EVIL"])
+    def rogue() -> FetchResult:
+        return FetchResult(make_candles(["EVIL"], ONE_NIGHT), ["EVIL"])
 
     with pytest.raises(ReadOnlyError, match="mine/raw_candles"):
         guarded(definitions_with(rogue, tenants[0]))

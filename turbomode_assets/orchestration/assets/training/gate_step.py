@@ -9,7 +9,7 @@ import polars as pl
 
 from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.errors import StoreError
-from turbomode_assets.ensemble import Ensemble, Stacked, StepResults, TrainingSet, load_ensemble
+from turbomode_assets.ensemble import Ensemble, StackResult, StepResults, TrainingSet, load_ensemble
 from turbomode_assets.ensemble.evaluation import Evaluation, compare_on_same_rows
 from turbomode_assets.ensemble.promotion import improvement_lag, judge_promotion
 from turbomode_assets.ensemble.step_results import PromotionOutcome
@@ -86,7 +86,7 @@ def _improvement(results: StepResults, champion: Ensemble) -> tuple[PairedImprov
     training_set, rules = results.get(TrainingSet), results.config
     if champion.rules.read(TripleBarrierConfig) != rules.triple_barrier:
         return _NOT_MEASURED, "the champion forecasts labels of another triple_barrier"
-    forecast = results.get(Stacked).forecast
+    forecast = results.get(StackResult).forecast
     shared = _champion_forecasts(training_set, forecast, champion)
     at = shared.get_column("at").to_numpy()
     if not len(at):

@@ -20,7 +20,7 @@ from turbomode_assets.drift import (
     freeze_predictions,
     freeze_reference,
 )
-from turbomode_assets.ensemble import Stacked, StepResults, TrainingSet, plan_folds
+from turbomode_assets.ensemble import StackResult, StepResults, TrainingSet, plan_folds
 from turbomode_assets.ensemble.contributions import (
     feature_contributions,
     importance_drift,
@@ -72,7 +72,7 @@ def run_regime_aware_validation(
     trials.pop(trial_digest(config), None)
     judged = judge(
         training_set,
-        TrainedModels(results.fitted(), results.get(Stacked)),
+        TrainedModels(results.fitted(), results.get(StackResult)),
         results.get(MarketInputs).adjusted,
         config,
         trials=trials,
@@ -107,7 +107,7 @@ def _paths(results: StepResults, crossed: list[str]) -> pl.DataFrame:
 def _pictures(results: StepResults, judged: Evaluation) -> dict[str, dg.MetadataValue]:
     training_set = results.get(TrainingSet)
     rows = evaluated_rows(plan_folds(training_set, results.config))
-    forecast, labels = results.get(Stacked).forecast[rows], training_set.labels[rows]
+    forecast, labels = results.get(StackResult).forecast[rows], training_set.labels[rows]
     vendors = results.get(MarketInputs).vendors
     named = training_set.rows[rows].select(
         "regime", "label", predicted=pl.Series(forecast.argmax(axis=1), dtype=pl.Int8)
@@ -191,7 +191,7 @@ def run_drift_detection(
 def _freeze_subjects(results: StepResults) -> dict[str, Any]:
     """Freeze forecasts and labels where there are enough; the rows of each, or why not."""
     training_set, config = results.get(TrainingSet), results.config
-    said = settled_forecast(base_forecasts(results.fitted()), results.get(Stacked))
+    said = settled_forecast(base_forecasts(results.fitted()), results.get(StackResult))
     forecasts = pl.DataFrame(said, schema=list(FORECAST)).with_columns(
         session=training_set.rows.get_column(DECISION_SESSION)
     )

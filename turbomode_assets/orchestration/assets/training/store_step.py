@@ -12,7 +12,7 @@ from turbomode_assets.config.loader import trial_digest
 from turbomode_assets.config.stored import rules_to_store
 from turbomode_assets.ensemble import (
     Ensemble,
-    Stacked,
+    StackResult,
     StepResults,
     TrainingSet,
     assemble_ensemble,
@@ -93,7 +93,7 @@ def _assemble(results: StepResults, identity: Identity) -> Ensemble:
         training_set,
         plan_folds(training_set, rules),
         results.fitted(),
-        results.get(Stacked),
+        results.get(StackResult),
         rules,
         provenance={
             "model_version": identity.model_version,
