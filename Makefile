@@ -62,6 +62,7 @@ $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(BIN)/python -m turbomode_assets.features.warming
 	@touch $@
 
 # Written once and yours from then on; DATA and TENANT choose where and for whom, INGESTS whether

@@ -1,12 +1,15 @@
 """`turbomode doctor`: whether this installation is sound, and what to do where it is not."""
 
+import datetime as dt
 from dataclasses import asdict
+from pathlib import Path
 
 import click
 from rich.console import Console
 
 from turbomode_assets.cli.json_output import json_option, print_json
-from turbomode_assets.maintenance.health import Finding, examine
+from turbomode_assets.maintenance.health import DAGSTER_FILE, examine
+from turbomode_assets.maintenance.surroundings import Finding
 from turbomode_assets.settings import Settings
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -38,18 +41,31 @@ def _print(findings: list[Finding]) -> None:
 
 
 def _daemon(settings: Settings) -> list[Finding]:
-    """Whether Dagster's daemon gave a sign of life lately; nothing where there is no instance."""
-    if not settings.dagster_home:
+    """Whether Dagster's daemon gave a sign of life lately; nothing where there is no home."""
+    home = settings.dagster_home
+    if not home or not (Path(home) / DAGSTER_FILE).is_file():
         return []
     import dagster as dg
-    from dagster._daemon.controller import all_daemons_live
+    import yaml  # type: ignore[import-untyped]
+    from dagster._daemon.controller import get_daemon_statuses
+    from sqlalchemy.exc import SQLAlchemyError
 
-    remedy = "start it: `dagster-daemon run`, or `make ui`"
     try:
         with dg.DagsterInstance.get() as instance:
-            alive = all_daemons_live(instance)
-    except dg.DagsterError as error:
-        return [Finding("daemon", "fail", f"the Dagster home cannot be opened: {error}", remedy)]
-    if alive:
+            kinds = instance.get_required_daemon_types()
+            statuses = get_daemon_statuses(instance, kinds, ignore_errors=True)
+    except (dg.DagsterError, yaml.YAMLError, SQLAlchemyError, OSError) as error:
+        remedy = "write its dagster.yaml anew: `make instance` in the repository's folder"
+        told = " ".join(str(error).split())
+        return [Finding("daemon", "fail", f"the Dagster home cannot be opened: {told}", remedy)]
+    remedy = "start it: `dagster-daemon run`, or `make ui`"
+    signs = [status.last_heartbeat for status in statuses.values() if not status.healthy]
+    if not signs:
         return [Finding("daemon", "ok", "gave a sign of life lately")]
-    return [Finding("daemon", "warn", "gives no sign of life: nothing starts by itself", remedy)]
+    last = max((sign.timestamp for sign in signs if sign is not None), default=None)
+    if last is None:
+        detail = "never ran here: nothing starts by itself"
+        return [Finding("daemon", "warn", detail, remedy)]
+    since = dt.datetime.fromtimestamp(last, dt.UTC)
+    detail = f"no sign of life since {since:%Y-%m-%d %H:%M} UTC: nothing starts by itself"
+    return [Finding("daemon", "fail", detail, remedy)]

@@ -3,7 +3,6 @@
 import click
 
 from turbomode_assets.cli.json_output import json_option, print_json
-from turbomode_assets.features import describe_features, feature_names, present_set
 
 
 @click.group()
@@ -15,6 +14,8 @@ def features() -> None:
 @json_option
 def features_list(as_json: bool) -> None:
     """Print every feature: name, family, window, inputs, formula, source."""
+    from turbomode_assets.features import describe_features, feature_names, present_set
+
     if as_json:
         digests = present_set().columns
         rows = describe_features().iter_rows(named=True)

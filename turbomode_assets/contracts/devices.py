@@ -1,15 +1,16 @@
 """The device that computes: the CPU, or CUDA where there is one."""
 
-from typing import Literal
-
-import torch
+from typing import TYPE_CHECKING, Literal
 
 from turbomode_assets.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
 
 Device = Literal["auto", "cpu", "cuda"]
 
 
-def choose_device(device: Device) -> torch.device:
+def choose_device(device: Device) -> "torch.device":
     """Resolve `auto`, and refuse CUDA where there is none.
 
     Raises:
@@ -17,6 +18,9 @@ def choose_device(device: Device) -> torch.device:
     """
     if device not in ("auto", "cpu", "cuda"):
         raise InputError(f"unknown device {device}", where="device", fix="use auto, cpu or cuda")
+    # Seconds to load, and most who import from `contracts` compute nothing.
+    import torch
+
     available = torch.cuda.is_available()
     if device == "cuda" and not available:
         raise InputError(

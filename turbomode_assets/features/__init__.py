@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from turbomode_assets.features.registry import registered_features as registered_features
     from turbomode_assets.features.sets import FeatureSet as FeatureSet
     from turbomode_assets.features.sets import present_set as present_set
+    from turbomode_assets.features.warming import warm_up as warm_up
 
 __getattr__ = lazy_names(
     __name__,
@@ -31,5 +32,6 @@ __getattr__ = lazy_names(
         "health": ("feature_health", "unhealthy_features"),
         "registry": ("describe_features", "registered_features"),
         "sets": ("FeatureSet", "present_set"),
+        "warming": ("warm_up",),
     },
 )

@@ -1,55 +1,35 @@
 """Whether an installation is sound: one finding for each thing that can be wrong, with its remedy.
 
-Nothing here changes anything, and nothing that is wrong keeps the rest from being looked at.
+Nothing that is wrong keeps the rest from being looked at. Nothing is changed, except that the
+operations store of an earlier version is brought up to date, as by every command that opens it.
 """
 
-import datetime as dt
-import importlib.metadata
 import os
-import platform
-import shutil
-import socket
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from turbomode_assets.config.loader import FILES, load_file
 from turbomode_assets.contracts.errors import TurbomodeError
+from turbomode_assets.maintenance import surroundings
+from turbomode_assets.maintenance.surroundings import Finding
 from turbomode_assets.settings import Settings
 from turbomode_assets.stores.memory import ModelMemory
 
-Verdict = Literal["ok", "warn", "fail"]
-LIBRARIES = ("dagster", "deltalake", "duckdb", "lightgbm", "polars", "torch")
-VENDOR_HOSTS = {"yahoo": ("query1.finance.yahoo.com", 443)}
-PATIENCE_SECONDS = 2.0
-LEAST_FREE_BYTES = 5_000_000_000
-MOST_CLOCK_DIFFERENCE = dt.timedelta(seconds=5)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What was looked at, how it is, and what to do about it; no remedy where all is well."""
-
-    subject: str
-    verdict: Verdict
-    detail: str
-    remedy: str = ""
+DAGSTER_FILE = "dagster.yaml"
 
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at versions, paths, configuration, stores, vendors, disk and clock."""
     looks: tuple[tuple[str, Callable[[], Iterator[Finding]]], ...] = (
-        ("versions", _versions),
+        ("versions", surroundings.versions),
         ("data root", lambda: _data_root(settings)),
         ("Dagster home", lambda: _dagster_home(settings)),
         ("configuration", lambda: _configuration(settings)),
         ("model memory", lambda: _memory(settings)),
         ("operations", lambda: _operations(settings)),
-        ("vendors", lambda: _vendors(settings)),
-        ("disk", lambda: _disk(settings)),
-        ("clock", lambda: _clock(settings)),
+        ("vendors", lambda: surroundings.vendors(settings)),
+        ("disk", lambda: surroundings.disk(settings)),
+        ("clock", lambda: surroundings.clock(settings)),
     )
     found: list[Finding] = []
     for subject, look in looks:
@@ -57,18 +37,10 @@ def examine(settings: Settings) -> list[Finding]:
             found += look()
         except TurbomodeError as error:
             found.append(Finding(subject, "fail", f"{error.what} ({error.where})", error.fix))
+        except OSError as error:
+            remedy = "give this account access to it, or correct its path in the environment"
+            found.append(Finding(subject, "fail", f"cannot be looked at: {error}", remedy))
     return found
-
-
-def _versions() -> Iterator[Finding]:
-    python = platform.python_version_tuple()
-    supported = (3, 11) <= (int(python[0]), int(python[1])) <= (3, 13)
-    remedy = "" if supported else "use Python 3.11 to 3.13"
-    verdict: Verdict = "ok" if supported else "fail"
-    yield Finding("Python", verdict, platform.python_version(), remedy)
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in LIBRARIES)
-    own = importlib.metadata.version("turbomode_assets")
-    yield Finding("versions", "ok", f"turbomode_assets {own}; {versions}")
 
 
 def _data_root(settings: Settings) -> Iterator[Finding]:
@@ -82,6 +54,8 @@ def _data_root(settings: Settings) -> Iterator[Finding]:
         yield Finding("master", "warn", f"{master} is not there yet", "ingest: see the README")
     elif settings.ingests:
         yield _writable("master", master)
+    else:
+        yield _followed(master)
 
 
 def _writable(subject: str, folder: Path) -> Finding:
@@ -95,13 +69,24 @@ def _writable(subject: str, folder: Path) -> Finding:
     )
 
 
+def _followed(master: Path) -> Finding:
+    """Look whether a tenant that does not ingest reads the master, and reads it only."""
+    if not os.access(master, os.R_OK | os.X_OK):
+        remedy = f"let this account read it: chmod -R o+rX {master}"
+        return Finding("master", "fail", f"{master} cannot be read by this account", remedy)
+    if os.access(master, os.W_OK):
+        remedy = "let only the account that ingests write it, and run this tenant as another one"
+        return Finding("master", "warn", f"{master} could be written by this account", remedy)
+    return Finding("master", "ok", f"{master}, read only")
+
+
 def _dagster_home(settings: Settings) -> Iterator[Finding]:
     given = settings.dagster_home
     remedy = "run `make .env instance` in the repository's folder, and start commands there"
     if not given:
         yield Finding("Dagster home", "fail", "DAGSTER_HOME is not set", remedy)
-    elif not Path(given).is_absolute() or not (Path(given) / "dagster.yaml").is_file():
-        yield Finding("Dagster home", "fail", f"{given} holds no dagster.yaml", remedy)
+    elif not Path(given).is_absolute() or not (Path(given) / DAGSTER_FILE).is_file():
+        yield Finding("Dagster home", "fail", f"{given} holds no {DAGSTER_FILE}", remedy)
     else:
         yield _writable("Dagster home", Path(given))
 
@@ -117,85 +102,35 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
 
 
 def _memory(settings: Settings) -> Iterator[Finding]:
+    """Read the memory without opening it to write, which would bring an earlier version's on."""
+    import duckdb
+
     memory = ModelMemory(settings.memory_path, settings.tenant_name)
     if not memory.exists():
         remedy = "it is made by the first training"
         yield Finding("model memory", "warn", f"{memory.path} is not there yet", remedy)
         return
-    models = memory.query("SELECT count(*) FROM model_metadata").item()
-    yield Finding("model memory", "ok", f"{memory.path}, {models} models")
+    try:
+        with duckdb.connect(str(memory.path), read_only=True) as connection:
+            counted = connection.execute("SELECT count(*) FROM model_metadata").fetchone()
+    except duckdb.Error as error:
+        remedy = "close the process that holds it, or restore the file from a backup"
+        yield Finding("model memory", "fail", f"{memory.path} cannot be read: {error}", remedy)
+    else:
+        models = counted[0] if counted else 0
+        yield Finding("model memory", "ok", f"{memory.path}, {models} models")
 
 
 def _operations(settings: Settings) -> Iterator[Finding]:
+    import sqlalchemy as sa
+
     from turbomode_assets.stores.operations import Operations
 
     if not settings.ingests:
         return
-    url = settings.operations_url
-    if url.startswith("sqlite") and not (settings.root / "operations").exists():
+    operations = Operations(settings.operations_url)
+    url = sa.make_url(settings.operations_url)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
         yield Finding("operations", "warn", "no vendor was asked yet", "it is made by ingestion")
         return
-    waiting = Operations(url).queued().height
-    yield Finding("operations", "ok", f"{waiting} cells in the backfill queue")
-
-
-def _vendors(settings: Settings) -> Iterator[Finding]:
-    if not settings.ingests:
-        return
-    config = settings.vendors()
-    for name in config.precedence:
-        address = VENDOR_HOSTS.get(name)
-        if name == "ibkr":
-            address = config.ibkr.host, config.ibkr.port
-        if address is None:
-            yield Finding(f"vendor {name}", "ok", "needs no connection")
-            continue
-        where = f"{address[0]}:{address[1]}"
-        try:
-            socket.create_connection(address, timeout=PATIENCE_SECONDS).close()
-        except OSError as error:
-            yield Finding(
-                f"vendor {name}",
-                "fail",
-                f"{where} cannot be reached: {error}",
-                "start the IB Gateway, or correct host and port in vendors.json"
-                if name == "ibkr"
-                else "check the network, proxies and firewalls of this machine",
-            )
-        else:
-            yield Finding(f"vendor {name}", "ok", f"{where} answers")
-
-
-def _disk(settings: Settings) -> Iterator[Finding]:
-    free = shutil.disk_usage(settings.root).free
-    detail = f"{free / 1e9:,.1f} GB free below {settings.root}"
-    if free >= LEAST_FREE_BYTES:
-        yield Finding("disk", "ok", detail)
-    else:
-        yield Finding("disk", "warn", detail, "free space, or run `turbomode run maintenance`")
-
-
-def _clock(settings: Settings) -> Iterator[Finding]:
-    zone = settings.scheduler().time_zone
-    try:
-        now = dt.datetime.now(ZoneInfo(zone))
-    except ZoneInfoNotFoundError:
-        remedy = "install the package tzdata"
-        yield Finding("time zones", "fail", f"{zone} is not known here", remedy)
-        return
-    # The file system's clock is another one where stores lie on another machine.
-    probe = settings.root / f".clock-{os.getpid()}"
-    try:
-        probe.touch()
-        stored = dt.datetime.fromtimestamp(probe.stat().st_mtime, dt.UTC)
-    except OSError:
-        return
-    finally:
-        probe.unlink(missing_ok=True)
-    difference = abs(dt.datetime.now(dt.UTC) - stored)
-    detail = f"{now:%Y-%m-%d %H:%M} in {zone}"
-    if difference <= MOST_CLOCK_DIFFERENCE:
-        yield Finding("clock", "ok", detail)
-    else:
-        remedy = "set both clocks by NTP"
-        yield Finding("clock", "warn", f"the stores' clock differs by {difference}", remedy)
+    yield Finding("operations", "ok", f"{operations.queued().height} cells in the backfill queue")

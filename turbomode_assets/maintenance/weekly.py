@@ -16,7 +16,6 @@ import polars as pl
 from turbomode_assets.config.maintenance import MaintenanceConfig
 from turbomode_assets.contracts.errors import StoreError, first_few
 from turbomode_assets.contracts.tables import lake_tables
-from turbomode_assets.features import feature_names
 from turbomode_assets.maintenance.pins import Versions, lake_pins, master_pins, merged
 from turbomode_assets.maintenance.run_history import RunHistory
 from turbomode_assets.maintenance.tables import TableKeeper
@@ -108,9 +107,16 @@ class WeeklyMaintenance:
             if memory.exists():
                 memory.checkpoint()
 
+    def _lake(self) -> Lake:
+        # Features come with torch: whoever only asks what a maintenance is does not wait for it.
+        from turbomode_assets.features import feature_names
+
+        return Lake(
+            self.settings.lake_root, self.settings.tenant_name, lake_tables(feature_names())
+        )
+
     def _keep_lake(self, rules: MaintenanceConfig, result: MaintenanceResult, say: Say) -> None:
-        tenant = self.settings.tenant_name
-        lake = Lake(self.settings.lake_root, tenant, lake_tables(feature_names()))
+        lake = self._lake()
         with result.attempt():
             pins = lake_pins(
                 self.settings.memory_path, lake, explained_sessions=rules.explained_sessions
@@ -148,7 +154,7 @@ class WeeklyMaintenance:
             return None
         own = lake_pins(
             self.settings.memory_path,
-            Lake(self.settings.lake_root, self.settings.tenant_name, lake_tables(feature_names())),
+            self._lake(),
             explained_sessions=sessions,
         )
         return merged(pinned.versions, own, {"data_quality_log": self.history.revision_cursors()})

@@ -6,10 +6,9 @@ by the whole process, is not used.
 
 import datetime as dt
 import io
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-import polars as pl
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
@@ -17,8 +16,11 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from turbomode_assets.contracts.columns import CLASSES, VENDOR
-from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.contracts.columns import CLASSES
+from turbomode_assets.reports.wording import SIMULATED as SIMULATED
+from turbomode_assets.reports.wording import counted as counted
+from turbomode_assets.reports.wording import share_text as share_text
+from turbomode_assets.reports.wording import vendor_mark as vendor_mark
 
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 7.6, 3.6, 100
 PALETTE_COLOURS = 128
@@ -29,27 +31,9 @@ VERDICT_COLOURS = {"stable": FAINT, "warn": "#e0a030", "alert": WARNING}
 LEDGER_COLOURS = {"GREEN": "#b4dcc8", "AMBER": "#de8a00", "RED": "#7f0d1c"}
 """Verdicts of the ledger: light, middle, dark, so that they differ without any sense of hue."""
 NOT_EXPECTED = "#eceff2"
-SIMULATED = "simulated"
 NAMED_SESSIONS = 5
 SEPARATE_BARS = 90
 """Above so many sessions bars would be narrower than the gaps that pixels leave between them."""
-
-
-def vendor_mark(frame: pl.DataFrame, vendors: Collection[str] | None) -> str:
-    """Name the vendors behind a frame: `vendors`, or else its own vendor column.
-
-    Raises:
-        InputError: neither is there; a picture never leaves open whether a market was made up.
-    """
-    if vendors is None:
-        if VENDOR not in frame.columns:
-            raise InputError(
-                "the frame does not say which vendors its values come from",
-                where="reports",
-                fix="pass vendors=, for example the vendors of the bars behind it",
-            )
-        vendors = frame[VENDOR].drop_nulls().unique().to_list()
-    return f"vendor={', '.join(sorted(set(vendors))) or 'none'}"
 
 
 def new_figure(
@@ -152,21 +136,6 @@ def span_text(sessions: Sequence[dt.date]) -> str:
     """Write first and last session as the partition range that people type."""
     first, last = min(sessions), max(sessions)
     return str(first) if first == last else f"{first}...{last}"
-
-
-def counted(number: int, noun: str) -> str:
-    """Write a number with its noun: `1 symbol`, `2,500 rows`."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
-
-
-def share_text(count: int, total: int) -> str:
-    """Write a share in percent; what is not all is never rounded to 100 %, nor some to 0 %."""
-    percent = 100 * count / total
-    if 0 < percent < 0.005:
-        return "<0.01 %"
-    if 99.995 <= percent < 100:
-        return ">99.99 %"
-    return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.2f} %"
 
 
 def rgb_of(colour: str) -> tuple[int, int, int]:

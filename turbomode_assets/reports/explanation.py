@@ -9,10 +9,10 @@ import polars as pl
 from rich.text import Text
 
 from turbomode_assets.reports.blocks import Block, block_lines
-from turbomode_assets.reports.canvas import SIMULATED
 from turbomode_assets.reports.html.charts import Bar, bars
 from turbomode_assets.reports.html.rendering import render
 from turbomode_assets.reports.html.tables import Column, Table, table
+from turbomode_assets.reports.wording import SIMULATED
 
 NARROWEST = 80
 

@@ -3,7 +3,7 @@
 import polars as pl
 
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
-from turbomode_assets.reports.canvas import vendor_mark
+from turbomode_assets.reports.wording import vendor_mark
 
 SHOWN_COLUMNS = 9
 SIGNAL_COLUMNS = (

@@ -8,7 +8,6 @@ from rich.text import Text
 
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
 from turbomode_assets.contracts.tables.master import VERDICTS
-from turbomode_assets.reports.canvas import counted, share_text, vendor_mark
 from turbomode_assets.reports.ledger_counts import (
     age_buckets,
     age_of_data,
@@ -16,6 +15,7 @@ from turbomode_assets.reports.ledger_counts import (
     vendors_of,
     verdict_counts,
 )
+from turbomode_assets.reports.wording import counted, share_text, vendor_mark
 from turbomode_assets.sessions import offset_session, require_session, sessions_between
 
 STYLES = {"GREEN": "green", "AMBER": "yellow", "RED": "bold red"}

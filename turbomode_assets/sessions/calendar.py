@@ -3,13 +3,16 @@
 import bisect
 import datetime as dt
 import functools
+from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
-import exchange_calendars
 import numpy as np
 import polars as pl
 
 from turbomode_assets.contracts.errors import InputError
+
+if TYPE_CHECKING:
+    import exchange_calendars
 
 NEW_YORK = "America/New_York"
 FIRST_SESSION = dt.date(2000, 1, 3)
@@ -20,7 +23,10 @@ CALENDAR_END = dt.date(2032, 12, 31)
 
 
 @functools.cache
-def _xnys() -> exchange_calendars.ExchangeCalendar:
+def _xnys() -> "exchange_calendars.ExchangeCalendar":
+    # It comes with pandas, which who asks for no session need not wait for.
+    import exchange_calendars
+
     return exchange_calendars.get_calendar(
         "XNYS", start=CALENDAR_START.isoformat(), end=CALENDAR_END.isoformat()
     )

@@ -9,6 +9,7 @@ from turbomode_assets_tests.benchmarks import (
     market_data,
     night,
     pictures,
+    starting,
 )
 
 if __name__ == "__main__":
@@ -20,3 +21,4 @@ if __name__ == "__main__":
     ledger.main()
     audit.main()
     night.main()
+    starting.main()

@@ -5,12 +5,14 @@ so a session costs no more than its windows. A register is free again after its 
 """
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from turbomode_assets.features.compiler import interpreter
+from turbomode_assets.features.compiler.announcing import report_compiling
 from turbomode_assets.features.compiler.kernels import Doubles
 from turbomode_assets.features.compiler.opcodes import Op
 from turbomode_assets.features.compiler.tracing import Node, Place, Trace, TracedSeries, is_traced
@@ -177,7 +179,7 @@ def run_program(
     """Run a program over some symbols, whose rows begin at `row`: see `interpreter.run`."""
     block, beside = blocks_of(present.shape[1] - first)
     steps, numbers, end = program.steps(block, beside)
-    interpreter.run()(
+    _loop()(
         steps,
         numbers,
         end,
@@ -191,6 +193,14 @@ def run_program(
         row,
         out,
     )
+
+
+@functools.cache
+def _loop() -> Callable[..., None]:
+    """Return the compiled loop, which reports when it has to be compiled first."""
+    loop = interpreter.run()
+    report_compiling(loop)
+    return loop
 
 
 def _of(node: Node | None) -> Node:
