@@ -12,11 +12,11 @@ from turbomode_assets.contracts.errors import StoreError
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.signals.outcomes import OUTCOME_SCHEMA
 from turbomode_assets.stores import ModelMemory
+from turbomode_assets.stores.active_signals import active_signals
 from turbomode_assets.stores.memory_schema import MEMORY_VERSION, MIGRATIONS, TABLES
 from turbomode_assets.stores.model_registry import champion_at, record_model
 from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets.stores.signal_book import (
-    active_signals,
     label_rules,
     outcomes_of,
     record_drift,
