@@ -1,14 +1,11 @@
 """Fixtures that several rooms' tests share."""
 
-import datetime as dt
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings as hypothesis_settings
-
-from turbomode_assets.sessions import SessionSpan, offset_session
 
 if TYPE_CHECKING:
     from turbomode_assets.orchestration.resources.settings import SettingsResource
@@ -20,26 +17,13 @@ hypothesis_settings.register_profile(
 hypothesis_settings.register_profile("search", deadline=None, print_blob=True)
 hypothesis_settings.load_profile("same")
 
-INGESTION = [
-    "symbol_metadata",
-    "sector_mappings",
-    "splits",
-    "dividends",
-    "fundamentals",
-    "db_metadata",
-    "raw_candles",
-    "audit",
-]
-DERIVED = ["bars", "features", "labels"]
-AS_OF = dt.date(2015, 12, 1)
-HISTORY = SessionSpan(dt.date(2014, 11, 10), AS_OF)
-NIGHT = offset_session(AS_OF, 1)
-
 
 @pytest.fixture(scope="session")
 def _trained_market(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    # Here, or every test of every room would wait for the graph to load.
+    # Here, or every test of every room would wait for the graph and the calendar to load.
+    from turbomode_assets.sessions import SessionSpan
     from turbomode_assets_tests.builders import run_assets, small_settings
+    from turbomode_assets_tests.market import AS_OF, DERIVED, HISTORY, INGESTION
 
     root = tmp_path_factory.mktemp("market")
     settings = small_settings(root)

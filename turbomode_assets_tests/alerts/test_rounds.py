@@ -18,7 +18,7 @@ from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.promotions import promote_by_hand, roll_back
 from turbomode_assets_tests.alerts.receivers import TOKEN, http_receiver
 from turbomode_assets_tests.builders import small_settings
-from turbomode_assets_tests.conftest import AS_OF, NIGHT
+from turbomode_assets_tests.market import AS_OF, NIGHT
 from turbomode_assets_tests.modelling.test_retraining import (
     RIGHT,
     SINCE,

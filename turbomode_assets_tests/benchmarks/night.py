@@ -33,7 +33,7 @@ from turbomode_assets_tests.builders import (
     run_assets,
     write_configs,
 )
-from turbomode_assets_tests.conftest import DERIVED, INGESTION
+from turbomode_assets_tests.market import DERIVED, INGESTION
 
 FIRST = dt.date(2014, 11, 10)
 TRAINED = dt.date(2017, 11, 3)

@@ -12,7 +12,7 @@ from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import MasterReader
 from turbomode_assets_tests.builders import small_settings
 from turbomode_assets_tests.cli.test_command_line import WEEK, archive_settings, candles_file
-from turbomode_assets_tests.conftest import AS_OF
+from turbomode_assets_tests.market import AS_OF
 from turbomode_assets_tests.orchestration.assets.test_audit import (
     GONE,
     HOLE,

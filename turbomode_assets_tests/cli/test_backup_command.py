@@ -17,7 +17,7 @@ from turbomode_assets.maintenance.tables import TableKeeper
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import Lake, MasterReader
 from turbomode_assets_tests.builders import run_assets, small_settings
-from turbomode_assets_tests.conftest import AS_OF, NIGHT
+from turbomode_assets_tests.market import AS_OF, NIGHT
 
 AS_OF_SPAN, NIGHT_SPAN = SessionSpan(AS_OF, AS_OF), SessionSpan(NIGHT, NIGHT)
 SYMBOL = "SIM001"

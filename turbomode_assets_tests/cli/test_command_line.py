@@ -26,7 +26,7 @@ from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import MasterReader, ModelMemory
 from turbomode_assets.stores.memory_schema import MEMORY_VERSION
 from turbomode_assets_tests.builders import REPOSITORY, run_assets, write_configs
-from turbomode_assets_tests.conftest import INGESTION
+from turbomode_assets_tests.market import INGESTION
 
 WEEK = SessionSpan(dt.date(2017, 11, 6), dt.date(2017, 11, 10))
 SATURDAY, SUNDAY = dt.date(2017, 11, 11), dt.date(2017, 11, 12)

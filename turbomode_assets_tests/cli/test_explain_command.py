@@ -23,7 +23,7 @@ from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE
 from turbomode_assets.stores.promotions import promotions
 from turbomode_assets_tests.builders import run_assets, small_settings
-from turbomode_assets_tests.conftest import AS_OF, HISTORY
+from turbomode_assets_tests.market import AS_OF, HISTORY
 
 SYMBOL = "SIM001"
 NIGHT = SessionSpan(AS_OF, AS_OF)

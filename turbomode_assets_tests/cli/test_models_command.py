@@ -17,7 +17,7 @@ from turbomode_assets.stores import Artifacts, Lake, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE, INPUTS
 from turbomode_assets.stores.model_registry import champion_at, record_model
 from turbomode_assets.stores.promotions import gate_decision, promotions
-from turbomode_assets_tests.conftest import AS_OF, HISTORY
+from turbomode_assets_tests.market import AS_OF, HISTORY
 from turbomode_assets_tests.stores.model_rows import record_of
 
 NOW = dt.datetime(2017, 11, 13, 23, tzinfo=dt.UTC)

@@ -15,7 +15,8 @@ BESIDE_PYTHON = Path(sys.executable).parent / "dg"
 DG = os.environ.get("TURBOMODE_TEST_DG") or shutil.which(BESIDE_PYTHON) or shutil.which("dg")
 
 pytestmark = pytest.mark.skipif(
-    DG is None, reason="no dg here: pip install -e '.[dg]', or name one in TURBOMODE_TEST_DG"
+    DG is None,
+    reason="no dg here: pip install -c requirements.lock -e '.[dg]', or TURBOMODE_TEST_DG=/path/dg",
 )
 
 

@@ -11,8 +11,8 @@ import pytest
 from turbomode_assets.contracts.tables import MASTER_TABLES
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets_tests.builders import run_assets
-from turbomode_assets_tests.conftest import DERIVED, INGESTION, NIGHT
 from turbomode_assets_tests.faults.platforms import KILLED, Platform, kill_while
+from turbomode_assets_tests.market import DERIVED, INGESTION, NIGHT
 
 pytestmark = pytest.mark.slow
 

@@ -26,7 +26,6 @@ from turbomode_assets.stores import MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import Artifacts
 from turbomode_assets_tests.alerts.receivers import http_receiver
 from turbomode_assets_tests.builders import QUICK_TRAINING, write_configs
-from turbomode_assets_tests.conftest import AS_OF
 from turbomode_assets_tests.faults.live_daemon import (
     LivePlatform,
     eventually,
@@ -34,6 +33,7 @@ from turbomode_assets_tests.faults.live_daemon import (
     table,
 )
 from turbomode_assets_tests.faults.live_location import CLOCK_VARIABLE, ClockFile
+from turbomode_assets_tests.market import AS_OF
 
 FIRST, SECOND = offset_session(AS_OF, 1), offset_session(AS_OF, 2)
 NIGHTLY = ("ingestion", "scanner", "backtest", "drift_monitor")

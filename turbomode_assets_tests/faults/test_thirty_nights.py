@@ -20,7 +20,6 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.signal_book import unsettled_signals
 from turbomode_assets_tests.builders import QUICK_TRAINING, run_assets, write_configs
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION
 from turbomode_assets_tests.faults.nights import (
     TASKS,
     ZONE,
@@ -39,6 +38,7 @@ from turbomode_assets_tests.faults.platforms import (
 from turbomode_assets_tests.faults.platforms import (
     KILLED as KILLED_CODE,
 )
+from turbomode_assets_tests.market import AS_OF, DERIVED, HISTORY, INGESTION
 
 WEEK_BEFORE = offset_session(AS_OF, -2)
 NIGHTS = SessionSpan(offset_session(AS_OF, 1), offset_session(AS_OF, 30))

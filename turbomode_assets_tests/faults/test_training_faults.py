@@ -20,7 +20,6 @@ from turbomode_assets.stores import Artifacts, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE, REPORTS
 from turbomode_assets.stores.model_registry import champion_or_none, record_model
 from turbomode_assets.stores.promotions import gate_decision
-from turbomode_assets_tests.conftest import AS_OF, NIGHT
 from turbomode_assets_tests.faults.platforms import (
     FORKSERVER,
     KILLED,
@@ -29,6 +28,7 @@ from turbomode_assets_tests.faults.platforms import (
     be_dagster,
     kill_while,
 )
+from turbomode_assets_tests.market import AS_OF, NIGHT
 from turbomode_assets_tests.stores.model_rows import performance, record_of
 
 pytestmark = pytest.mark.slow

@@ -17,7 +17,7 @@ from turbomode_assets.stores.model_registry import champion_at
 from turbomode_assets.stores.promotions import promote_by_hand
 from turbomode_assets.stores.signal_book import record_drift
 from turbomode_assets_tests.builders import write_configs
-from turbomode_assets_tests.conftest import AS_OF, NIGHT
+from turbomode_assets_tests.market import AS_OF, NIGHT
 
 HORIZON_SESSIONS = 14
 SINCE = 40

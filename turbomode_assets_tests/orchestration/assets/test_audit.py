@@ -10,7 +10,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets_tests.builders import run_assets
-from turbomode_assets_tests.conftest import AS_OF, HISTORY, NIGHT
+from turbomode_assets_tests.market import AS_OF, HISTORY, NIGHT
 
 HOLE = offset_session(AS_OF, -30)
 GONE = "SIM003"

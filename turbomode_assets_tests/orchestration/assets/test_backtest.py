@@ -25,7 +25,7 @@ from turbomode_assets_tests.backtest.stored import (
     tables_of,
 )
 from turbomode_assets_tests.builders import run_assets
-from turbomode_assets_tests.conftest import DERIVED, INGESTION, NIGHT
+from turbomode_assets_tests.market import DERIVED, INGESTION, NIGHT
 
 FIRST, LAST = session(8), session(89)
 

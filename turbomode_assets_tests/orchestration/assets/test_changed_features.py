@@ -14,8 +14,8 @@ from turbomode_assets.features.vocabulary.operations import OPERATIONS
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Lake, ModelMemory
 from turbomode_assets_tests.builders import run_assets, small_settings
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
 from turbomode_assets_tests.features.changed_program import change_features
+from turbomode_assets_tests.market import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
 
 SAID = ("symbol", "signal", "p_sell", "p_hold", "p_buy")
 WEEK = SessionSpan(offset_session(AS_OF, -4), AS_OF)

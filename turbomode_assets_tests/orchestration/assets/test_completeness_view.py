@@ -5,7 +5,7 @@ import re
 
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets_tests.builders import run_assets
-from turbomode_assets_tests.conftest import AS_OF, HISTORY
+from turbomode_assets_tests.market import AS_OF, HISTORY
 
 PICTURES = ("coverage", "coverage_by_month", "reasons", "age")
 PNG = b"\x89PNG"

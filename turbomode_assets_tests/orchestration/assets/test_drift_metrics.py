@@ -20,7 +20,7 @@ from turbomode_assets.stores.artifacts import OUTCOME_REFERENCE, PREDICTION_REFE
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.stores.model_registry import champion_at
 from turbomode_assets_tests.builders import run_assets
-from turbomode_assets_tests.conftest import AS_OF
+from turbomode_assets_tests.market import AS_OF
 
 SPAN = SessionSpan(offset_session(AS_OF, -1), AS_OF)
 SYMBOLS = 6

@@ -14,7 +14,7 @@ from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import Lake, ModelMemory
 from turbomode_assets.stores.active_signals import active_signals
 from turbomode_assets_tests.builders import QUICK_TRAINING, write_configs
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
+from turbomode_assets_tests.market import AS_OF, DERIVED, INGESTION, NIGHT
 from turbomode_assets_tests.orchestration.assets.test_audit import (
     GONE,
     HOLE,

@@ -12,7 +12,7 @@ from turbomode_assets.features import feature_names
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Lake, MasterReader, ModelMemory
 from turbomode_assets_tests.builders import run_assets, small_settings
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
+from turbomode_assets_tests.market import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
 
 PROBABILITIES = ("symbol", "p_sell", "p_hold", "p_buy")
 

@@ -21,7 +21,7 @@ from turbomode_assets.orchestration.resources.stores import (
 from turbomode_assets.sessions import SessionSpan, last_closed_session, offset_session
 from turbomode_assets.stores import Artifacts, ModelMemory
 from turbomode_assets_tests.builders import run_assets, small_settings
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
+from turbomode_assets_tests.market import AS_OF, DERIVED, INGESTION, NIGHT
 from turbomode_assets_tests.reports.html_reading import missing_from, read_page
 
 DECIDED = ["drift_metrics", "signals", "outcomes"]

@@ -8,7 +8,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Lake, ModelMemory
 from turbomode_assets.stores.model_registry import champion_at
 from turbomode_assets_tests.builders import run_assets, small_settings
-from turbomode_assets_tests.conftest import AS_OF, NIGHT
+from turbomode_assets_tests.market import AS_OF, NIGHT
 
 SPAN = SessionSpan(offset_session(AS_OF, -16), offset_session(AS_OF, -15))
 """All that is signalled before its end is due by AS_OF."""

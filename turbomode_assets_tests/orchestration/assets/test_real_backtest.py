@@ -33,7 +33,7 @@ from turbomode_assets_tests.backtest.stored import (
     store_predictions,
 )
 from turbomode_assets_tests.builders import real_data_folder, run_assets
-from turbomode_assets_tests.conftest import DERIVED, INGESTION
+from turbomode_assets_tests.market import DERIVED, INGESTION
 from turbomode_assets_tests.orchestration.assets.test_real_nights import (
     LAST,
     SHORT_HISTORY,

@@ -23,7 +23,7 @@ from turbomode_assets_tests.builders import (
     run_assets,
     write_configs,
 )
-from turbomode_assets_tests.conftest import DERIVED, INGESTION
+from turbomode_assets_tests.market import DERIVED, INGESTION
 
 pytestmark = pytest.mark.real_data
 

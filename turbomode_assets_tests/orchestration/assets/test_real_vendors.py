@@ -13,7 +13,7 @@ from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import MasterReader
 from turbomode_assets_tests.builders import REPOSITORY, run_assets, write_configs
-from turbomode_assets_tests.conftest import INGESTION
+from turbomode_assets_tests.market import INGESTION
 from turbomode_assets_tests.vendors.fake_yahoo import FakeYahoo
 from turbomode_assets_tests.vendors.fake_yahoo_market import Listing
 from turbomode_assets_tests.vendors.ib_vendors import patient_gateway

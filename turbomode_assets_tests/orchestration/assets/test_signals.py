@@ -28,7 +28,7 @@ from turbomode_assets_tests.builders import (
     small_settings,
     write_configs,
 )
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
+from turbomode_assets_tests.market import AS_OF, DERIVED, INGESTION, NIGHT
 from turbomode_assets_tests.orchestration.assets.test_audit import audit, candles_at, put
 from turbomode_assets_tests.orchestration.assets.test_gate import run, with_threshold
 from turbomode_assets_tests.orchestration.assets.test_graph import failure_of

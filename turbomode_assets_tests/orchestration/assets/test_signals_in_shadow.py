@@ -19,7 +19,7 @@ from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, ENSEMBLE
 from turbomode_assets.stores.model_registry import champion_at, record_model
 from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets_tests.builders import run_assets, small_settings
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
+from turbomode_assets_tests.market import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
 from turbomode_assets_tests.orchestration.assets.test_audit import audit, candles_at, put
 from turbomode_assets_tests.orchestration.assets.test_gate import run, with_threshold
 from turbomode_assets_tests.orchestration.assets.test_graph import failure_of

@@ -27,7 +27,7 @@ from turbomode_assets.stores.learning_memory import replay_buffer
 from turbomode_assets.stores.model_registry import champion_at
 from turbomode_assets.stores.promotions import promotions
 from turbomode_assets_tests.builders import REPOSITORY, small_settings
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
+from turbomode_assets_tests.market import AS_OF, DERIVED, INGESTION, NIGHT
 
 STEPS = (
     "load_config_version",

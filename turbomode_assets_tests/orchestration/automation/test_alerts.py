@@ -13,7 +13,7 @@ from turbomode_assets.sessions import session_close
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets_tests.alerts.receivers import http_receiver
 from turbomode_assets_tests.builders import REPOSITORY, small_settings
-from turbomode_assets_tests.conftest import AS_OF
+from turbomode_assets_tests.market import AS_OF
 
 NOW = session_close(AS_OF) + dt.timedelta(hours=2)
 RULES = load_scheduler_config(REPOSITORY / "configs").alerts

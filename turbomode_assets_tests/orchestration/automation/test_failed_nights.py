@@ -6,7 +6,7 @@ from turbomode_assets.nightly.pages import NightlyPages
 from turbomode_assets.orchestration.definitions import build
 from turbomode_assets.stores import Artifacts
 from turbomode_assets_tests.builders import small_settings
-from turbomode_assets_tests.conftest import NIGHT
+from turbomode_assets_tests.market import NIGHT
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

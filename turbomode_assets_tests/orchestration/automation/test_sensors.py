@@ -18,7 +18,7 @@ from turbomode_assets.sessions import SessionSpan, last_closed_session, offset_s
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.stores.operations import NewWork, utc_now
-from turbomode_assets_tests.conftest import AS_OF, HISTORY
+from turbomode_assets_tests.market import AS_OF, HISTORY
 
 OFTEN = SensorConfig(interval_seconds=60, enabled=True)
 NOBODY, HOLE = "SIM003", offset_session(AS_OF, -30)

@@ -19,7 +19,7 @@ from turbomode_assets.runs.tasks import TASK_ASSETS
 from turbomode_assets.sessions import offset_session
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets_tests.builders import REPOSITORY, small_settings, write_configs
-from turbomode_assets_tests.conftest import AS_OF
+from turbomode_assets_tests.market import AS_OF
 from turbomode_assets_tests.runs.nights import at, day
 
 RUN, OK, BAD = (getattr(dg.DagsterRunStatus, name) for name in ("STARTED", "SUCCESS", "FAILURE"))

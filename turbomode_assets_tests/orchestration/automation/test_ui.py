@@ -14,7 +14,7 @@ import pytest
 
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets_tests.builders import REPOSITORY, run_assets
-from turbomode_assets_tests.conftest import AS_OF, DERIVED, INGESTION, NIGHT
+from turbomode_assets_tests.market import AS_OF, DERIVED, INGESTION, NIGHT
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 BROWSER_FLAGS = (

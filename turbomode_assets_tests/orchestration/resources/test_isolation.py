@@ -27,7 +27,7 @@ from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets_tests.builders import make_bars, make_candles, run_assets, small_settings
-from turbomode_assets_tests.conftest import NIGHT
+from turbomode_assets_tests.market import NIGHT
 
 ONE_NIGHT = SessionSpan(NIGHT, NIGHT)
 
