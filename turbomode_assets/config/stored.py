@@ -7,7 +7,7 @@ since, or went, stops no champion.
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import ConfigDict, ValidationError, create_model
 
 from turbomode_assets.config.file_names import TRAINING_FILE
 from turbomode_assets.config.section import Section
@@ -38,6 +38,22 @@ class StoredRules:
             content = content.get(_SECTIONS[kind])
         try:
             return kind.model_validate(content)
+        except ValidationError as error:
+            raise self._refused(kind, error) from error
+
+    def read_key(self, kind: type[Section], key: str) -> Any:
+        """Read one key of a section, whatever else the section holds.
+
+        Raises:
+            StoreError: the key is missing or breaks the rules of this version.
+            ConfigurationError: it was stored by a newer program.
+        """
+        content = upgraded(TRAINING_FILE, self._stored, where=self._owner).get(_SECTIONS[kind])
+        field = kind.model_fields[key]
+        fields: dict[str, Any] = {key: (field.annotation, field)}
+        alone = create_model(kind.__name__, __config__=ConfigDict(extra="ignore"), **fields)
+        try:
+            return getattr(alone.model_validate(content), key)
         except ValidationError as error:
             raise self._refused(kind, error) from error
 

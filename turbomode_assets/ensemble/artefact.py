@@ -92,7 +92,7 @@ class Ensemble:
     @property
     def look_back_sessions(self) -> int:
         """Sessions of features before a prediction that some model reads."""
-        return look_back_sessions(self.rules.read(EnsembleConfig).models)
+        return look_back_sessions(self.rules.read_key(EnsembleConfig, "models"))
 
     def base_probabilities(self, matrix: Matrix) -> BaseProbabilities:
         """Probabilities [rows, models, classes] of the base models, in the order of `models`."""
@@ -162,7 +162,7 @@ def load_ensemble(directory: Path) -> Ensemble:
     )
     columns = tuple(manifest["columns"])
     return Ensemble(
-        models=load_base_models(directory, rules.read(EnsembleConfig).models),
+        models=load_base_models(directory, rules.read_key(EnsembleConfig, "models")),
         meta_learner=MetaLearner.from_json(meta),
         calibrator=Calibrator.from_json(calibrator),
         columns=columns,

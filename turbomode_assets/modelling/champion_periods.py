@@ -165,7 +165,7 @@ def predict(reign: ChampionPeriod, market: PredictionInputs) -> PeriodPrediction
 
 
 def _challenge(reign: ChampionPeriod, market: PredictionInputs) -> tuple[pl.DataFrame, float]:
-    share = reign.model.rules.read(ModelPromotionGateConfig).ab_share
+    share = reign.model.rules.read_key(ModelPromotionGateConfig, "ab_share")
     return predict(reign, market).rows, share
 
 

@@ -130,6 +130,40 @@ def test_rules_that_a_model_stored_are_read_section_by_section():
         StoredRules(content, owner="model m").read(TrainingConfig)
 
 
+def test_one_key_is_read_whatever_became_of_its_neighbours():
+    content = first_content()
+    gate = content["model_promotion_gate"]
+    del gate["minimum_sharpe"]
+    gate["of_another_program"] = 1
+    rules = StoredRules(content, owner="model m")
+    assert rules.read_key(ModelPromotionGateConfig, "ab_share") == gate["ab_share"]
+    gate["ab_share"] = 1.5
+    with pytest.raises(StoreError, match=r"rules at model_promotion_gate\.ab_share"):
+        rules.read_key(ModelPromotionGateConfig, "ab_share")
+
+
+DIGESTS = {
+    "turbomode_training_config.json": "a35ee4a6c2fb7a99",
+    "scheduler_config.json": "32b0d00083f1184e",
+    "vendors.json": "e39d8f9fc9ecb751",
+    "data_quality_config.json": "f2222aace2bb125b",
+    "backtest_config.json": "9eed7c686f0add33",
+}
+"""Of the first forms, as programs before forms took them; model memories hold such digests."""
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_digests_are_what_model_memories_hold(tmp_path, name):
+    (tmp_path / name).write_bytes(first_form(name).read_bytes())
+    assert digest_of(load_file(tmp_path, name)).startswith(DIGESTS[name])
+
+
+def test_digests_of_a_trial_and_a_section_are_what_model_memories_hold():
+    rules = TrainingConfig.model_validate(first_content())
+    assert trial_digest(rules).startswith("4547c59c42475155")
+    assert digest_of(rules.triple_barrier).startswith("937732ccd9fa3d73")
+
+
 def test_what_is_stored_with_a_model_reads_back(monkeypatch):
     rules = TrainingConfig.model_validate(first_content())
     assert "form" not in rules_to_store(rules)
