@@ -11,7 +11,7 @@ TENANT ?= default
 INGESTS ?= yes
 
 .PHONY: instance demo test ui check lint validate bench bench-features bench-features-cuda \
-	test-slow test-promotion test-properties test-browser
+	test-slow test-faults test-promotion test-properties test-browser acceptance
 
 demo: $(READY) instance
 	$(BIN)/turbomode demo
@@ -47,15 +47,23 @@ bench-features-cuda: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -s
 
+# Kills and whole nights.
+test-faults: $(READY)
+	$(BIN)/python -m pytest -m slow -s turbomode_assets_tests/faults
+
 test-promotion: $(READY)
 	$(BIN)/python -m pytest -m slow -s turbomode_assets_tests/laws/test_promotion.py
 
 # Examples that no run had before; each time others.
 test-properties: $(READY)
-	$(BIN)/python -m pytest -n auto -m 'hypothesis and not slow and not browser' --hypothesis-profile=search
+	$(BIN)/python -m pytest -n auto -m 'hypothesis and not slow and not browser and not acceptance' --hypothesis-profile=search
 
 test-browser: $(READY)
 	$(BIN)/python -m pytest -m browser -n 0
+
+# Everything there is, for hours; docs/acceptance.md says what came of it.
+acceptance: $(READY)
+	$(BIN)/python -m turbomode_assets_tests.acceptance
 
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -c 'import sys; assert (3, 11) <= sys.version_info[:2] <= (3, 13), "Python 3.11-3.13 is needed"'
