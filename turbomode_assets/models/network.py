@@ -252,15 +252,16 @@ def _sessions_read(matrix: Matrix, steps: int) -> tuple[Values, Rows]:
 @contextlib.contextmanager
 def _reproducible(seed: int, device: torch.device) -> Iterator[None]:
     """Seed torch's generators and demand deterministic kernels, and leave both as they were."""
-    demanded = torch.are_deterministic_algorithms_enabled()
+    mode = torch.get_deterministic_debug_mode()
     cards = [torch.cuda.current_device()] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=cards), _one_thread():
         torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
+        # As `use_deterministic_algorithms`, which also loads torch's compiler: 2 seconds of CPU.
+        torch.set_deterministic_debug_mode("error")
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(demanded)
+            torch.set_deterministic_debug_mode(mode)
 
 
 @contextlib.contextmanager
