@@ -43,10 +43,23 @@ ACQUAINTED = {
 }
 OLD_CLASS_PATHS = {"resources"}
 """Modules that a user's `dagster.yaml` may still name."""
-MAY_IMPORT_DAGSTER = {
-    *("__init__", "orchestration", "cli"),
-    *("runs", "alerts", "nightly"),
+MAY_IMPORT_DAGSTER = {"__init__", "orchestration", "cli"}
+READS_RUN_STORAGE = {
+    "get_runs",
+    "get_run_records",
+    "get_run_ids",
+    "get_run_record_by_id",
+    "DagsterRunStatus",
+    "RunsFilter",
 }
+MAY_READ_RUN_STORAGE = {
+    "orchestration/run_records.py",
+    # These act on runs rather than ask about them: one fails what a dead command left unfinished,
+    # the other packs and deletes what ended long ago.
+    "orchestration/automation/command_runs.py",
+    "orchestration/resources/run_archive.py",
+}
+"""The one reader of Dagster's run storage, and who acts on the runs themselves."""
 MAY_IMPORT = {
     "turbomode_assets.stores.master_writer": {"orchestration/resources/master_writer.py"},
     "turbomode_assets.orchestration.resources.master_writer": {"orchestration/definitions.py"},
@@ -122,6 +135,35 @@ def test_a_module_imports_only_from_below(path):
 def test_only_the_dagster_side_imports_dagster(path):
     orchestrated = any(name.split(".")[0].startswith("dagster") for name in imports_of(path))
     assert not orchestrated or room_of(path) in MAY_IMPORT_DAGSTER
+
+
+def test_only_the_adapter_asks_dagster_what_ran():
+    using = set()
+    for path in modules():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = {node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute)}
+        names |= {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+        names |= {name.rsplit(".", 1)[-1] for name in imports_of(path)}
+        if READS_RUN_STORAGE & names:
+            using.add(str(path.relative_to(PACKAGE)))
+    assert using == MAY_READ_RUN_STORAGE
+
+
+@pytest.mark.parametrize("room", ["runs", "alerts", "nightly"])
+def test_no_module_of_a_room_that_tells_what_ran_loads_dagster(room):
+    names = [
+        ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts)
+        for path in sorted((PACKAGE / room).rglob("*.py"))
+    ]
+    code = f"import sys, {', '.join(names)}; print('dagster' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=PACKAGE.parent,
+    )
+    assert done.stdout.strip() == "False"
 
 
 def test_only_ingestion_reaches_the_writer_of_the_master_store():

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from zoneinfo import ZoneInfo
 
-import dagster as dg
-
 from turbomode_assets.alerts.alert_book import (
     claim_event,
     compare,
@@ -49,13 +47,13 @@ from turbomode_assets.alerts.tasks import (
     PAUSED,
     SILENCE,
     completed_night,
-    is_catching_up,
     let_go,
     paused_tasks,
     silent_nights,
 )
 from turbomode_assets.contracts.errors import TurbomodeError
-from turbomode_assets.runs.run_coverage import TasksWork
+from turbomode_assets.runs.history import RunSources
+from turbomode_assets.runs.nights import is_catching_up
 from turbomode_assets.settings import Settings
 from turbomode_assets.stores import ModelMemory
 
@@ -98,21 +96,22 @@ class AlertRound:
         return "; ".join([*parts, *([self.heartbeat] if self.heartbeat else [])])
 
 
-def conditions_at(
-    settings: Settings, instance: dg.DagsterInstance, tasks: TasksWork, now: dt.datetime
-) -> Findings:
+def conditions_at(settings: Settings, runs: RunSources, now: dt.datetime) -> Findings:
     """Gather what is wrong now. A source that cannot be read is a condition itself."""
     config = settings.scheduler()
+    ingestion = runs.work[INGESTION]
     sources: dict[str, Callable[[], Iterable[Condition]]] = {
-        RUN: lambda: failed_runs(instance, config, tasks, now),
-        SILENCE: lambda: silent_nights(instance, config, tasks, now),
-        PAUSED: lambda: paused_tasks(instance, config, tasks, now),
-        LET_GO: lambda: let_go(instance, config, tasks, now),
-        SENSOR: lambda: failing_sensors(instance, config, now),
+        RUN: lambda: failed_runs(runs, config, now),
+        SILENCE: lambda: silent_nights(runs, config, now),
+        PAUSED: lambda: paused_tasks(runs, config, now),
+        LET_GO: lambda: let_go(runs, config, now),
+        SENSOR: lambda: failing_sensors(runs, config, now),
         LATE: lambda: late_sessions(
             settings,
             now,
-            lambda session: is_catching_up(instance, config, INGESTION, tasks, session, now),
+            lambda session: is_catching_up(
+                runs.history, config, INGESTION, ingestion, session, now
+            ),
         ),
         DRIFT: lambda: drift(settings),
         PERFORMANCE: lambda: performance(settings, now),
@@ -144,8 +143,7 @@ def conditions_at(
 
 def look(
     settings: Settings,
-    instance: dg.DagsterInstance,
-    tasks: TasksWork,
+    runs: RunSources,
     now: dt.datetime,
     *,
     complain: bool = True,
@@ -162,7 +160,7 @@ def look(
     try:
         book = ModelMemory(settings.memory_path, settings.tenant_name)
         open_alerts(book)  # first: a book that is held or damaged is waited for once, not by all
-        findings = conditions_at(settings, instance, tasks, now)
+        findings = conditions_at(settings, runs, now)
         rules = settings.scheduler().alerts
         news = compare(
             book,
@@ -175,7 +173,7 @@ def look(
         )
         unreached = _tell(settings, book, receivers, news, now)
         is_well = not _is_critical(findings.conditions)
-        heartbeat = _beat(settings, instance, tasks, book, now) if is_well else None
+        heartbeat = _beat(settings, runs, book, now) if is_well else None
     except TurbomodeError as error:
         if complain:
             _tell_that_nothing_can_be_told(settings, receivers, error)
@@ -229,19 +227,13 @@ def _write_down_deliveries(
     )
 
 
-def _beat(
-    settings: Settings,
-    instance: dg.DagsterInstance,
-    tasks: TasksWork,
-    book: ModelMemory,
-    now: dt.datetime,
-) -> str | None:
+def _beat(settings: Settings, runs: RunSources, book: ModelMemory, now: dt.datetime) -> str | None:
     """Call the heartbeat's address once on each calendar day on which the newest night is complete.
 
     Days on which no session closes beat too: a watch outside knows days, and no holidays.
     """
     address, config = settings.heartbeat_url, settings.scheduler()
-    session = completed_night(instance, config, tasks, now) if address else None
+    session = completed_night(runs, config, now) if address else None
     if not address or session is None:
         return None
     day = now.astimezone(ZoneInfo(config.time_zone)).date()

@@ -43,12 +43,12 @@ def send() -> None:
     # Loaded here: what judges the champion takes seconds to load, and the others must not wait.
     from turbomode_assets.alerts.rounds import look
     from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs
-    from turbomode_assets.runs.task_runs import work_of_tasks
+    from turbomode_assets.orchestration.run_sources import run_sources
 
     settings, console = SettingsResource(), Console()
     with dg.DagsterInstance.get() as instance:
         fail_dead_runs(instance)
-        seen = look(settings, instance, work_of_tasks(ingests=settings.ingests), _now())
+        seen = look(settings, run_sources(instance, ingests=settings.ingests), _now())
     _print(console, [seen.summary])
     _print_book(console, settings)
     if seen.is_critical or seen.unreached:

@@ -14,7 +14,7 @@ from dagster._core.storage.tags import (
 from rich.console import Console
 
 from turbomode_assets.orchestration.automation.command_runs import command_tags, held_run
-from turbomode_assets.runs.task_runs import reason_of
+from turbomode_assets.orchestration.run_records import reason_of
 from turbomode_assets.sessions import SessionSpan
 
 

@@ -7,8 +7,9 @@ from rich.console import Console
 from rich.text import Text
 
 from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs
-from turbomode_assets.orchestration.automation.tasks import TaskPolicy, roster_at
+from turbomode_assets.orchestration.automation.tasks import TaskPolicy, board_at
 from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.orchestration.run_sources import run_sources
 from turbomode_assets.reports import status_lines
 from turbomode_assets.reports.tasks import task_lines
 from turbomode_assets.runs.task_status import task_rows
@@ -33,8 +34,10 @@ def _tasks(settings: SettingsResource, width: int) -> list[Text]:
     try:
         with dg.DagsterInstance.get() as instance:
             fail_dead_runs(instance)
-            roster = roster_at(instance, config, TaskPolicy(settings, utc_now), now)
-            return task_lines(task_rows(instance, roster), zone=config.time_zone, width=width)
+            board = board_at(instance, config, TaskPolicy(settings, utc_now), now)
+            runs = run_sources(instance, ingests=settings.ingests)
+            rows = task_rows(runs.history, runs.work, board)
+            return task_lines(rows, zone=config.time_zone, width=width)
     except DagsterHomeNotSetError:
         return [Text("Tasks: unknown, for DAGSTER_HOME is not set (`make .env` writes it)")]
 

@@ -10,12 +10,13 @@ from turbomode_assets.cli.running import Runner
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs, held_task
 from turbomode_assets.orchestration.automation.switches import are_on, switch
-from turbomode_assets.orchestration.automation.tasks import TaskPolicy, roster_at, task_tags
+from turbomode_assets.orchestration.automation.tasks import TaskPolicy, board_at, task_tags
 from turbomode_assets.orchestration.definitions import build
 from turbomode_assets.orchestration.resources.settings import SettingsResource
+from turbomode_assets.orchestration.run_records import DagsterRunHistory
 from turbomode_assets.runs.due import Start
-from turbomode_assets.runs.task_runs import jobs_of, sessions_of_run, unfinished
-from turbomode_assets.runs.tasks import JOB_OF_TASK
+from turbomode_assets.runs.history import RunHistory
+from turbomode_assets.runs.tasks import JOB_OF_TASK, jobs_of
 from turbomode_assets.sessions import SessionSpan, last_closed_session, require_session
 from turbomode_assets.stores.operations import utc_now
 
@@ -41,9 +42,10 @@ def run(task: str, day: dt.datetime | None) -> None:
     with dg.DagsterInstance.get() as instance, held_task(instance, task):
         fail_dead_runs(instance)
         at_most = config.tasks.by_name()[task].maximum_running
-        _refuse_a_second(instance, task, session, at_most=at_most)
-        roster = roster_at(instance, config, TaskPolicy(settings, utc_now), now)
-        tags = task_tags(task, Start(session, roster.attempts(task, session) + 1), now)
+        history = DagsterRunHistory(instance, ingests=settings.ingests)
+        _refuse_a_second(history, task, session, at_most=at_most)
+        board = board_at(instance, config, TaskPolicy(settings, utc_now), now)
+        tags = task_tags(task, Start(session, board.attempts(task, session) + 1), now)
         console = Console()
         console.rule(f"{task} of {session}")
         runner = Runner(build(settings), instance, console)
@@ -86,17 +88,14 @@ def _closed(day: dt.date | None, now: dt.datetime) -> dt.date:
     return session
 
 
-def _refuse_a_second(
-    instance: dg.DagsterInstance, task: str, session: dt.date, *, at_most: int
-) -> None:
+def _refuse_a_second(history: RunHistory, task: str, session: dt.date, *, at_most: int) -> None:
     """Refuse a session that runs, and any while as many as may run at once do."""
-    running = [record.dagster_run for job in jobs_of(task) for record in unfinished(instance, job)]
+    running = [run for job in jobs_of(task) for run in history.unfinished(job)]
     for run in running:
-        span = sessions_of_run(run)
-        is_the_same = span is not None and span.first <= session <= span.last
+        is_the_same = run.covers(session)
         if is_the_same or len(running) >= at_most:
             raise InputError(
-                f"{session if is_the_same else span or 'a run'} of {task} is running",
-                where=f"run {run.run_id} of job {run.job_name}",
+                f"{session if is_the_same else run.sessions or 'a run'} of {task} is running",
+                where=f"run {run.run_id} of job {run.job}",
                 fix="wait until it ends, or cancel it under Runs in the UI (make ui)",
             )

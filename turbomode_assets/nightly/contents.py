@@ -4,7 +4,6 @@ import datetime as dt
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import dagster as dg
 import polars as pl
 
 from turbomode_assets.alerts.alert_book import open_alerts
@@ -29,6 +28,7 @@ from turbomode_assets.nightly.platform import (
 from turbomode_assets.nightly.runs import gather_runs
 from turbomode_assets.nightly.signals import gather_signals
 from turbomode_assets.nightly.verdict import concerns_of, worst_level
+from turbomode_assets.runs.history import RunHistory
 from turbomode_assets.sessions import SessionSpan, session_index, session_indices
 from turbomode_assets.settings import Settings
 from turbomode_assets.signals import fully_known, outcome_figures
@@ -55,7 +55,7 @@ class NightlySources:
     master: MasterReader
     lake: Lake
     memory: ModelMemory
-    instance: dg.DagsterInstance
+    runs: RunHistory
     regimes: Regimes
 
 
@@ -73,7 +73,7 @@ def gather_report(sources: NightlySources, session: dt.date, now: dt.datetime) -
     known = _due_outcomes(memory, session)
     outcomes = gather_outcomes(memory, known, session, sources.regimes)
     drift = gather_drift(memory, session, sources.settings.training().drift_detection.alarm_share)
-    runs = gather_runs(sources.instance, session, now)
+    runs = gather_runs(sources.runs, session, now)
     alerts = gather_alerts(memory)
     concerns = concerns_of(session, green, signals, outcomes, drift, runs, alerts)
     return NightlyReport(

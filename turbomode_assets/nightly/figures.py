@@ -303,7 +303,11 @@ class Backtest:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A run of the platform; `seconds` is None until it ends, `failure` None unless it failed."""
+    """A run of the platform; `seconds` is None until it ends, `failure` None unless it failed.
+
+    `left_undone` names what of a failed run no later run has made; None where nothing is left, and
+    for a failure that was tried again since.
+    """
 
     run_id: str
     job: str
@@ -313,6 +317,7 @@ class Run:
     seconds: float | None
     failure: str | None
     covers_session: bool
+    left_undone: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,94 +1,47 @@
 """What ran lately, as the nightly page tells it."""
 
 import datetime as dt
-from collections.abc import Mapping
-
-import dagster as dg
-from dagster._core.storage.tags import (
-    ASSET_PARTITION_RANGE_END_TAG,
-    ASSET_PARTITION_RANGE_START_TAG,
-    PARTITION_NAME_TAG,
-)
 
 from turbomode_assets.nightly.figures import Run, Runs
-from turbomode_assets.nightly.verdict import unrepaired_failures
+from turbomode_assets.runs.failures import unrepaired
+from turbomode_assets.runs.history import RunHistory
+from turbomode_assets.runs.records import RunFailure, RunRecord, RunStatus
 
 SHOWN_RUNS = 30
 SHOWN_DAYS = 7
 FAILURE_LENGTH = 240
-NAMED_ASSETS = 3
-_UNNAMED_JOB = "__ASSET_JOB"
-"""Dagster's name for the job of a command that selected assets itself."""
 
 
-def gather_runs(instance: dg.DagsterInstance, session: dt.date, now: dt.datetime) -> Runs:
+def gather_runs(history: RunHistory, session: dt.date, now: dt.datetime) -> Runs:
     """Return the runs of the last days, the newest first, with the reasons of those that failed.
 
-    Of many, the newest, and older ones that failed and that nothing has made good since.
+    Of many, the newest, and older ones that failed and whose work was not all done since.
     """
     since = now - dt.timedelta(days=SHOWN_DAYS)
-    records = instance.get_run_records(dg.RunsFilter(created_after=since))
-    told = [_told(instance, record, session) for record in records]
-    newest, older = told[:SHOWN_RUNS], told[SHOWN_RUNS:]
-    rows = (*newest, *(run for run in unrepaired_failures(told) if run in older))
-    if rows:
-        return Runs(rows)
+    records = sorted(history.created_since(since), key=lambda run: run.number, reverse=True)
+    undone = {failure.latest.run_id: str(failure.undone) for failure in unrepaired(records)}
+    newest, older = records[:SHOWN_RUNS], records[SHOWN_RUNS:]
+    shown = [*newest, *(run for run in older if run.run_id in undone)]
+    if shown:
+        return Runs(tuple(_told(history, run, session, undone.get(run.run_id)) for run in shown))
     return Runs(why_none=f"Nothing ran since {since:%Y-%m-%d %H:%M} UTC. Is the daemon running?")
 
 
-def _told(instance: dg.DagsterInstance, record: dg.RunRecord, session: dt.date) -> Run:
-    run = record.dagster_run
-    first, last = _ends(run.tags)
-    begun, ended = record.start_time, record.end_time
+def _told(history: RunHistory, run: RunRecord, session: dt.date, left_undone: str | None) -> Run:
+    has_failed = run.status is RunStatus.FAILURE
     return Run(
         run_id=run.run_id,
-        job=_job(run),
-        sessions=None if first is None else first if first == last else f"{first}...{last}",
+        job=run.name,
+        sessions=str(run.sessions) if run.sessions else None,
         status=run.status.value,
-        created_at=record.create_timestamp,
-        seconds=None if begun is None or ended is None else ended - begun,
-        failure=_failure(instance, run.run_id) if run.is_failure else None,
-        covers_session=first is not None and first <= str(session) <= str(last),
+        created_at=run.created_at,
+        seconds=run.seconds,
+        failure=_shortened(history.failure_of(run.run_id)) if has_failed else None,
+        covers_session=run.covers(session),
+        left_undone=left_undone,
     )
 
 
-def _ends(tags: Mapping[str, str]) -> tuple[str | None, str | None]:
-    one = tags.get(PARTITION_NAME_TAG)
-    return (
-        tags.get(ASSET_PARTITION_RANGE_START_TAG, one),
-        tags.get(ASSET_PARTITION_RANGE_END_TAG, one),
-    )
-
-
-def _job(run: dg.DagsterRun) -> str:
-    if run.job_name != _UNNAMED_JOB:
-        return run.job_name
-    chosen = sorted(key.to_user_string() for key in run.asset_selection or ())
-    named = ", ".join(chosen[:NAMED_ASSETS])
-    more = f" and {len(chosen) - NAMED_ASSETS} more" if len(chosen) > NAMED_ASSETS else ""
-    return f"{named}{more}" or run.job_name
-
-
-def _failure(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    """Step and first line of what went wrong first."""
-    kinds = {dg.DagsterEventType.STEP_FAILURE, dg.DagsterEventType.RUN_FAILURE}
-    records = instance.get_records_for_run(run_id, of_type=kinds).records
-    for record in records:
-        event = record.event_log_entry.dagster_event
-        if event is None:
-            continue
-        words = f"{event.step_key}: {_reason(event)}" if event.is_step_failure else event.message
-        line = (words or "").strip().partition("\n")[0]
-        return line if len(line) <= FAILURE_LENGTH else f"{line[: FAILURE_LENGTH - 1]}…"
-    return None
-
-
-def _reason(event: dg.DagsterEvent) -> str:
-    data = event.step_failure_data
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return data.user_failure_data.description
-    error = data.error
-    if error is None:
-        return event.message or "no reason was recorded"
-    # What the step raised is the cause of what Dagster says of it.
-    return (error.cause or error).message
+def _shortened(failure: RunFailure) -> str:
+    line = f"{failure.step}: {failure.line}" if failure.step else failure.line
+    return line if len(line) <= FAILURE_LENGTH else f"{line[: FAILURE_LENGTH - 1]}…"

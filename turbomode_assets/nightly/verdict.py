@@ -15,9 +15,9 @@ from turbomode_assets.nightly.figures import (
     Signals,
 )
 from turbomode_assets.reports.canvas import counted, share_text
+from turbomode_assets.runs.failures import ALL_OF_IT
 
 LEVELS: tuple[Level, ...] = ("well", "look", "act")
-FAILED = ("FAILURE", "CANCELED")
 QUIET = ("stable", "warn", None)
 """Verdicts of drift that nobody needs to act on: one feature of many exceeds by chance."""
 NAMED_RUNS = 3
@@ -49,19 +49,6 @@ def worst_level(concerns: Iterable[Concern]) -> Level:
     return max((concern.level for concern in concerns), key=LEVELS.index, default="well")
 
 
-def unrepaired_failures(runs: Sequence[Run]) -> list[Run]:
-    """Runs (the newest first) that failed, and that no later run of the same job made good."""
-    seen: set[tuple[str, str | None]] = set()
-    failed = []
-    for run in runs:
-        subject = run.job, run.sessions
-        if run.status in FAILED and subject not in seen:
-            failed.append(run)
-        if run.status in (*FAILED, "SUCCESS"):
-            seen.add(subject)
-    return failed
-
-
 def _about_signals(session: dt.date, signals: Signals) -> list[Concern]:
     if not signals.rows:
         why = signals.why_none or "the reason is not known"
@@ -91,13 +78,14 @@ def _about_data(session: dt.date, green: Green) -> list[Concern]:
 
 
 def _about_runs(runs: Sequence[Run]) -> list[Concern]:
-    failed = unrepaired_failures(runs)
+    failed = [run for run in runs if run.left_undone is not None]
     told = [
         Concern(
             "act" if run.covers_session else "look",
             f"Run {run.job} of {run.sessions or 'no session'} "
             f"{'was canceled' if run.status == 'CANCELED' else 'failed'}"
-            + (f": {run.failure}" if run.failure else ""),
+            + (f": {run.failure}" if run.failure else "")
+            + ("" if run.left_undone == ALL_OF_IT else f"; left undone: {run.left_undone}"),
             "runs",
         )
         for run in failed[:NAMED_RUNS]

@@ -7,20 +7,26 @@ from zoneinfo import ZoneInfo
 
 from rich.text import Text
 
-STYLES = {"succeeded": "green", "failed": "bold red", "under way": "yellow"}
+REPAIRED = "repaired"
+"""Outcome of a run that failed and whose work other runs have all done since."""
+STYLES = {"succeeded": "green", "failed": "bold red", "under way": "yellow", REPAIRED: "green"}
 NARROWEST = 80
 _NONE = "-"
 
 
 @dataclass(frozen=True)
 class LastRun:
-    """The latest run of a task; `error` where it failed, `seconds` once it has ended."""
+    """The latest run of a task; `error` where it failed, `seconds` once it has ended.
+
+    `left_undone` names what of a failed run is missing still, where a part of it was made since.
+    """
 
     sessions: str
     outcome: str
     began_at: dt.datetime
     seconds: float | None
     error: str | None
+    left_undone: str | None = None
 
 
 @dataclass(frozen=True)
@@ -70,6 +76,8 @@ def _row_line(row: TaskRow, zone: str) -> Text:
 
 def _remarks(row: TaskRow) -> list[Text]:
     errors = [row.last.error] if row.last and row.last.error else []
+    if row.last and row.last.left_undone:
+        errors.append(f"left undone: {row.last.left_undone}")
     return [
         *(Text(f"    {error}", style=STYLES["failed"]) for error in errors),
         *(Text(f"    {note}", style="dim") for note in row.notes),

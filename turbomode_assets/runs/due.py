@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from turbomode_assets.config.scheduler import TaskConfig
+from turbomode_assets.runs.records import Outcome
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.sessions.timetable import (
     due_sessions,
@@ -20,17 +21,9 @@ from turbomode_assets.sessions.timetable import (
 )
 
 
-class Outcome(enum.Enum):
-    """What became of a run."""
-
-    UNDER_WAY = "under way"
-    SUCCEEDED = "succeeded"
-    FAILED = "failed"
-
-
 @dataclass(frozen=True)
 class TaskRun:
-    """A run that did a task's work for some sessions, whoever launched it."""
+    """A run of a task for some sessions, whoever launched it."""
 
     sessions: SessionSpan
     outcome: Outcome
@@ -40,10 +33,14 @@ class TaskRun:
 
 @dataclass(frozen=True)
 class TaskRuns:
-    """The runs of a task that can matter now, and the first session that any run ever covered."""
+    """The runs of a task that can matter now, and the first session that any run ever covered.
+
+    `done` are the stretches of sessions that succeeded, by whichever runs.
+    """
 
     runs: tuple[TaskRun, ...]
     first: dt.date | None
+    done: tuple[SessionSpan, ...]
 
     @functools.cached_property
     def under_way(self) -> int:
@@ -53,10 +50,10 @@ class TaskRuns:
     @functools.cached_property
     def last_success(self) -> dt.date | None:
         """The latest session that succeeded."""
-        return max((span.last for span in self._successes), default=None)
+        return max((span.last for span in self.done), default=None)
 
     def has_succeeded(self, session: dt.date) -> bool:
-        """Tell whether a run of this session succeeded."""
+        """Tell whether all of the task was done for this session."""
         return session in self._single_successes or any(
             span.first <= session <= span.last for span in self._long_successes
         )
@@ -66,16 +63,12 @@ class TaskRuns:
         return [run for run in self.runs if run.sessions.first <= session <= run.sessions.last]
 
     @functools.cached_property
-    def _successes(self) -> list[SessionSpan]:
-        return [run.sessions for run in self.runs if run.outcome is Outcome.SUCCEEDED]
-
-    @functools.cached_property
     def _single_successes(self) -> set[dt.date]:
-        return {span.first for span in self._successes if span.first == span.last}
+        return {span.first for span in self.done if span.first == span.last}
 
     @functools.cached_property
     def _long_successes(self) -> list[SessionSpan]:
-        return [span for span in self._successes if span.first != span.last]
+        return [span for span in self.done if span.first != span.last]
 
 
 class State(enum.Enum):

@@ -1,38 +1,39 @@
 """What a person asks of the tasks: on or off, when next, how the last run went, what they await."""
 
-import datetime as dt
 import itertools
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
-import dagster as dg
-
-from turbomode_assets.reports.tasks import LastRun, TaskRow
-from turbomode_assets.runs.due import Outcome, TaskBoard
-from turbomode_assets.runs.task_runs import error_of, newest, outcome_of, sessions_of_run
+from turbomode_assets.reports.tasks import REPAIRED, LastRun, TaskRow
+from turbomode_assets.runs.due import TaskBoard
+from turbomode_assets.runs.failures import left_undone
+from turbomode_assets.runs.history import RunHistory, newest_of
+from turbomode_assets.runs.records import Outcome, RunRecord, RunStatus
+from turbomode_assets.runs.tasks import TasksWork, TaskWork
 from turbomode_assets.sessions.timetable import next_due
 
 
-def task_rows(instance: dg.DagsterInstance, roster: TaskBoard) -> list[TaskRow]:
-    """Describe every task at the roster's moment."""
-    return [_row(instance, roster, name) for name in roster.tasks]
+def task_rows(history: RunHistory, works: TasksWork, board: TaskBoard) -> list[TaskRow]:
+    """Describe every task at the board's moment."""
+    return [_row(history, works[name], board, name) for name in board.tasks]
 
 
-def _row(instance: dg.DagsterInstance, roster: TaskBoard, name: str) -> TaskRow:
-    record = newest(instance, name)
-    _, due = next_due(roster.tasks[name].cron, roster.zone, roster.now)
-    is_on = roster.is_on(name)
+def _row(history: RunHistory, work: TaskWork, board: TaskBoard, name: str) -> TaskRow:
+    newest = newest_of(history, work)
+    _, due = next_due(board.tasks[name].cron, board.zone, board.now)
+    is_on = board.is_on(name)
     return TaskRow(
         name=name,
         is_on=is_on,
         next_due=due,
-        last=_last_run(instance, record) if record else None,
-        notes=_notes(roster, name) if is_on else (),
+        last=_last_run(history, work, newest) if newest else None,
+        notes=_notes(board, name) if is_on else (),
     )
 
 
-def _notes(roster: TaskBoard, name: str) -> tuple[str, ...]:
+def _notes(board: TaskBoard, name: str) -> tuple[str, ...]:
     """What starts at the next look, and what each owed session waits for."""
-    decision = roster.decide(name)
+    decision = board.decide(name)
     starts = [f"{start.session} starts at the next look of the daemon" for start in decision.starts]
     owed = [reason for reason in decision.reasons if not reason.startswith("nothing is owed")]
     return (*starts, *_together(owed))
@@ -47,15 +48,22 @@ def _together(reasons: Iterable[str]) -> Iterator[str]:
         yield f"{sessions[0]}{many} {why}"
 
 
-def _last_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> LastRun:
-    run = record.dagster_run
-    outcome = outcome_of(run)
-    began = record.start_time
-    ended = record.end_time
-    return LastRun(
-        sessions=str(span.last) if (span := sessions_of_run(run)) else "",
-        outcome=outcome.value,
-        began_at=dt.datetime.fromtimestamp(began, dt.UTC) if began else record.create_timestamp,
-        seconds=ended - began if began and ended else None,
-        error=error_of(instance, run.run_id) if outcome is Outcome.FAILED else None,
+def _last_run(history: RunHistory, work: TaskWork, run: RunRecord) -> LastRun:
+    told = LastRun(
+        sessions=str(run.sessions.last) if run.sessions else "",
+        outcome=run.outcome.value,
+        began_at=run.started_at or run.created_at,
+        seconds=run.seconds,
+        error=None,
+    )
+    if run.outcome is not Outcome.FAILED:
+        return told
+    later = history.created_since(run.created_at, [RunStatus.SUCCESS])
+    undone = left_undone(run, later, work.assets)
+    if not undone:
+        return replace(told, outcome=REPAIRED)
+    return replace(
+        told,
+        error=history.failure_of(run.run_id).line,
+        left_undone=None if undone.is_whole else str(undone),
     )

@@ -12,7 +12,7 @@ from dagster._core.scheduler.instigation import InstigatorStatus
 from turbomode_assets.alerts.alert_book import ended_alerts, open_alerts
 from turbomode_assets.alerts.rounds import conditions_at, look
 from turbomode_assets.contracts.errors import StoreError
-from turbomode_assets.runs.task_runs import work_of_tasks
+from turbomode_assets.orchestration.run_sources import run_sources
 from turbomode_assets.sessions import SessionSpan, offset_session, session_close
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.promotions import promote_by_hand, roll_back
@@ -31,7 +31,6 @@ from turbomode_assets_tests.modelling.test_retraining import (
 from turbomode_assets_tests.runs.run_storage import add, happened
 from turbomode_assets_tests.runs.sensor_states import turn
 
-WORK_OF_TASKS = work_of_tasks(ingests=True)
 NOW = session_close(AS_OF) + dt.timedelta(hours=2)
 HOUR = dt.timedelta(hours=1)
 
@@ -54,6 +53,10 @@ def empty(tmp_path):
     return small_settings(tmp_path)
 
 
+def known(instance):
+    return run_sources(instance, ingests=True)
+
+
 def memory_of(settings):
     return ModelMemory(settings.memory_path, settings.tenant_name)
 
@@ -68,7 +71,7 @@ def names(found):
 
 
 def test_an_empty_root_has_nothing_to_tell(empty, instance, receiver):
-    seen = look(empty, instance, WORK_OF_TASKS, NOW)
+    seen = look(empty, known(instance), NOW)
     assert (seen.conditions, seen.told, receiver.came) == ((), (), [])
     assert not seen.is_critical
 
@@ -76,14 +79,14 @@ def test_an_empty_root_has_nothing_to_tell(empty, instance, receiver):
 def test_a_failure_is_told_once_in_one_message_and_once_that_it_is_over(empty, instance, receiver):
     fail(instance)
     fail(instance, NIGHT)
-    seen = look(empty, instance, WORK_OF_TASKS, NOW)
+    seen = look(empty, known(instance), NOW)
     assert len(seen.told) == 2
     ((title, body),) = receiver.messages
     assert title == "turbomode default: 2 warning [vendor=simulated]"
     assert body.splitlines()[0].startswith(f"WARNING: scanner of {AS_OF} failed. it left no reason")
-    assert look(empty, instance, WORK_OF_TASKS, NOW + HOUR).told == ()
+    assert look(empty, known(instance), NOW + HOUR).told == ()
     fail(instance, NIGHT, dg.DagsterRunStatus.SUCCESS)
-    look(empty, instance, WORK_OF_TASKS, NOW + 2 * HOUR)
+    look(empty, known(instance), NOW + 2 * HOUR)
     _, (title, body) = receiver.messages
     assert title == "turbomode default: 1 over [vendor=simulated]"
     assert body == f"OVER: scanner of {NIGHT} failed (since {NOW:%Y-%m-%d %H:%M} UTC)"
@@ -92,11 +95,11 @@ def test_a_failure_is_told_once_in_one_message_and_once_that_it_is_over(empty, i
 def test_what_no_receiver_took_is_told_at_the_next_look(empty, instance, receiver, caplog):
     fail(instance)
     receiver.status = 500
-    seen = look(empty, instance, WORK_OF_TASKS, NOW)
+    seen = look(empty, known(instance), NOW)
     assert (seen.told, seen.unreached) == ((), ("receiver 1 (JSON)",))
     assert "alerts do not reach receiver 1 (JSON)" in caplog.text
     receiver.status = 200
-    seen = look(empty, instance, WORK_OF_TASKS, NOW + HOUR)
+    seen = look(empty, known(instance), NOW + HOUR)
     assert {news.condition.kind for news in seen.told} == {"run", "delivery"}
     assert "scanner of" in receiver.messages[-1][1]
     kinds = open_alerts(memory_of(empty))["kind"].to_list()
@@ -109,11 +112,11 @@ def test_a_receiver_that_takes_nothing_is_told_to_the_others(
 ):
     monkeypatch.setenv("TURBOMODE_ALERT_URLS", f"{receiver.address}\n  json://127.0.0.1:1/nobody ")
     fail(instance)
-    seen = look(empty, instance, WORK_OF_TASKS, NOW)
+    seen = look(empty, known(instance), NOW)
     assert (len(seen.told), seen.unreached) == (1, ("receiver 2 (JSON)",))
-    look(empty, instance, WORK_OF_TASKS, NOW + HOUR)
+    look(empty, known(instance), NOW + HOUR)
     assert "WARNING: Alerts do not reach receiver 2 (JSON)" in receiver.messages[-1][1]
-    look(empty, instance, WORK_OF_TASKS, NOW + 2 * HOUR)
+    look(empty, known(instance), NOW + 2 * HOUR)
     assert len(receiver.messages) == 2
 
 
@@ -122,7 +125,7 @@ def test_without_a_receiver_it_is_written_down_and_said_that_nobody_is_told(
 ):
     monkeypatch.delenv("TURBOMODE_ALERT_URLS", raising=False)
     fail(instance)
-    seen = look(empty, instance, WORK_OF_TASKS, NOW)
+    seen = look(empty, known(instance), NOW)
     assert seen.summary == (
         "1 conditions hold; 0 told; nobody is told: TURBOMODE_ALERT_URLS is not set"
     )
@@ -131,10 +134,10 @@ def test_without_a_receiver_it_is_written_down_and_said_that_nobody_is_told(
 
 def test_late_data_of_a_real_market_are_told(market, instance):
     later = session_close(NIGHT) + 12 * HOUR
-    assert f"late:{NIGHT}" not in names(conditions_at(market, instance, WORK_OF_TASKS, NOW + HOUR))
+    assert f"late:{NIGHT}" not in names(conditions_at(market, known(instance), NOW + HOUR))
     (told,) = (
         each
-        for each in conditions_at(market, instance, WORK_OF_TASKS, later).conditions
+        for each in conditions_at(market, known(instance), later).conditions
         if each.fingerprint == f"late:{NIGHT}"
     )
     assert told.severity == "critical"
@@ -146,7 +149,7 @@ def test_late_data_are_milder_while_the_sessions_up_to_them_are_caught_up(market
     later = session_close(NIGHT) + 12 * HOUR
 
     def severity():
-        found = conditions_at(market, instance, WORK_OF_TASKS, later).conditions
+        found = conditions_at(market, known(instance), later).conditions
         (late,) = (each for each in found if each.kind == "late")
         return late.severity, late.detail.endswith("are being caught up")
 
@@ -165,7 +168,7 @@ def test_a_stretch_of_late_sessions_is_one_alert_with_one_name_however_long_it_l
     told = []
     for count in (2, 5, 8):
         last = offset_session(NIGHT, count - 1)
-        found = conditions_at(market, instance, WORK_OF_TASKS, session_close(last) + 12 * HOUR)
+        found = conditions_at(market, known(instance), session_close(last) + 12 * HOUR)
         (one,) = (each for each in found.conditions if each.kind == "late")
         assert one.fingerprint == f"late:{NIGHT}"
         assert one.title == f"Data of {NIGHT} to {last} are late: {count} sessions"
@@ -182,7 +185,7 @@ def test_stretches_with_a_good_session_between_are_told_apart_with_their_worst_s
         names = [f"SIM{number:03d}" for number in range(1, symbols + 1)]
         if names:
             audit(market, SessionSpan(session, session), "RED", symbols=names)
-    found = conditions_at(market, instance, WORK_OF_TASKS, session_close(AS_OF) + 12 * HOUR)
+    found = conditions_at(market, known(instance), session_close(AS_OF) + 12 * HOUR)
     earlier, newest = (each for each in found.conditions if each.kind == "late")
     assert earlier.title == f"Data of {sessions[0]} to {sessions[1]} are late: 2 sessions"
     assert f"the worst is {sessions[0]}" in earlier.detail
@@ -192,7 +195,7 @@ def test_stretches_with_a_good_session_between_are_told_apart_with_their_worst_s
 def test_where_nothing_was_ever_audited_lateness_has_no_beginning_and_one_name(market, instance):
     shutil.rmtree(f"{market.master_root}/partition_status")
     for session in (AS_OF, NIGHT):
-        found = conditions_at(market, instance, WORK_OF_TASKS, session_close(session) + 12 * HOUR)
+        found = conditions_at(market, known(instance), session_close(session) + 12 * HOUR)
         (one,) = (each for each in found.conditions if each.kind == "late")
         assert one.fingerprint == "late:long_ago"
         assert one.title.endswith("are late: 5 sessions")
@@ -207,7 +210,7 @@ def test_a_champion_that_does_worse_than_knowing_nothing_is_told(
     backdate(market, SINCE)
     signal(market, p_label=p_label)
     configure(market, underperformance__window_sessions=10)
-    found = conditions_at(market, instance, WORK_OF_TASKS, NOW).conditions
+    found = conditions_at(market, known(instance), NOW).conditions
     told = [each for each in found if each.kind == "performance"]
     assert [each.fingerprint for each in told] == names_told
     for each in told:
@@ -218,7 +221,7 @@ def test_a_champion_that_does_worse_than_knowing_nothing_is_told(
 def test_decisions_drift_and_hit_rate_are_told(market, instance):
     memory = memory_of(market)
     at = dt.datetime.now(dt.UTC)
-    before = set(names(conditions_at(market, instance, WORK_OF_TASKS, at)))
+    before = set(names(conditions_at(market, known(instance), at)))
     with memory.transaction() as connection:
         copy = "SELECT * REPLACE ('b' AS model_version) FROM"
         for table in ("model_metadata", "training_runs"):
@@ -241,8 +244,7 @@ def test_decisions_drift_and_hit_rate_are_told(market, instance):
     promote_by_hand(memory, "b", reason="better", by="ada", effective_session=NIGHT, at=at)
     roll_back(memory, reason="worse", by="bob", effective_session=NIGHT, at=at)
     told = {
-        each.fingerprint: each
-        for each in conditions_at(market, instance, WORK_OF_TASKS, at).conditions
+        each.fingerprint: each for each in conditions_at(market, known(instance), at).conditions
     }
     assert set(told) - before == {
         "decision:2",
@@ -261,13 +263,13 @@ def test_decisions_drift_and_hit_rate_are_told(market, instance):
 
 def test_a_source_that_cannot_be_read_is_told_and_silences_no_other(market, instance, receiver):
     late = session_close(NIGHT) + 12 * HOUR
-    look(market, instance, WORK_OF_TASKS, late)
+    look(market, known(instance), late)
     assert f"late:{NIGHT}" in receiver.messages[0][1]
     ledger = market.root / "master" / "partition_status" / "_delta_log"
     for file in ledger.iterdir():
         file.write_text("no JSON", encoding="utf-8")
     fail(instance)
-    seen = look(market, instance, WORK_OF_TASKS, late + HOUR)
+    seen = look(market, known(instance), late + HOUR)
     told = {each.fingerprint: each for each in seen.conditions}
     assert told["unreadable:late"].severity == "critical"
     assert f"run:scanner:{AS_OF}" in told
@@ -278,12 +280,12 @@ def test_a_source_that_cannot_be_read_is_told_and_silences_no_other(market, inst
 def test_a_book_that_cannot_be_opened_is_told_too(empty, instance, receiver):
     ModelMemory(empty.memory_path, "somebody else").query("SELECT 1")
     with pytest.raises(StoreError):
-        look(empty, instance, WORK_OF_TASKS, NOW)
+        look(empty, known(instance), NOW)
     ((title, body),) = receiver.messages
     assert title == "turbomode default: alerts cannot be judged"
     assert body.startswith("CRITICAL: model memory belongs to tenant 'somebody else'")
     with pytest.raises(StoreError):
-        look(empty, instance, WORK_OF_TASKS, NOW, complain=False)
+        look(empty, known(instance), NOW, complain=False)
     assert len(receiver.messages) == 1
 
 
@@ -299,7 +301,7 @@ def test_a_failure_whose_words_hold_an_address_is_told_without_it(
     job = dg.GraphDefinition(name="leaking", node_defs=[leak]).to_job()
     job.execute_in_process(instance=instance, raise_on_error=False)
     caplog.clear()
-    seen = look(empty, instance, WORK_OF_TASKS, dt.datetime.now(dt.UTC))
+    seen = look(empty, known(instance), dt.datetime.now(dt.UTC))
     assert "cannot reach ***" in receiver.messages[0][1]
     assert TOKEN not in receiver.messages[0][1] + repr(seen) + seen.summary + caplog.text
     assert TOKEN.encode() not in empty.memory_path.read_bytes()
@@ -309,16 +311,16 @@ def test_the_heartbeat_goes_out_once_on_each_day_that_all_is_well(
     empty, instance, receiver, monkeypatch
 ):
     monkeypatch.setenv("TURBOMODE_HEARTBEAT_URL", f"{receiver.url}/{TOKEN}")
-    assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat is None
+    assert look(empty, known(instance), NOW).heartbeat is None
     turn(instance, "ingestion", InstigatorStatus.RUNNING)
-    assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat is None
+    assert look(empty, known(instance), NOW).heartbeat is None
     add(instance, "ingestion", offset_session(AS_OF, -1), AS_OF)
     receiver.status = 500
-    said = look(empty, instance, WORK_OF_TASKS, NOW).heartbeat
+    said = look(empty, known(instance), NOW).heartbeat
     assert said == f"the heartbeat for {AS_OF} did not go out: it answered 500"
     receiver.status = 200
-    assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat == f"heartbeat sent for {AS_OF}"
-    assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat is None
+    assert look(empty, known(instance), NOW).heartbeat == f"heartbeat sent for {AS_OF}"
+    assert look(empty, known(instance), NOW).heartbeat is None
     assert [path for path, text in receiver.came if not text] == [f"/{TOKEN}"] * 2
     assert "night" not in open_alerts(memory_of(empty))["kind"].to_list()
 
@@ -333,7 +335,7 @@ def test_the_heartbeat_beats_on_holidays_and_stops_while_a_night_is_missing(
     noon = dt.datetime(2015, 11, 26, 12, tzinfo=ZoneInfo("America/New_York")).astimezone(dt.UTC)
 
     def said(days=0.0):
-        return look(empty, instance, WORK_OF_TASKS, noon + days * 24 * HOUR).heartbeat
+        return look(empty, known(instance), noon + days * 24 * HOUR).heartbeat
 
     add(instance, "ingestion", wednesday)
     assert said() == "heartbeat sent for 2015-11-26"
@@ -351,7 +353,7 @@ def test_the_heartbeat_waits_while_something_critical_holds(empty, instance, rec
     add(instance, "ingestion", offset_session(AS_OF, -1), AS_OF)
     for _ in range(3):
         fail(instance)
-    seen = look(empty, instance, WORK_OF_TASKS, NOW)
+    seen = look(empty, known(instance), NOW)
     assert (seen.is_critical, seen.heartbeat) == (True, None)
     fail(instance, status=dg.DagsterRunStatus.SUCCESS)
-    assert look(empty, instance, WORK_OF_TASKS, NOW).heartbeat == f"heartbeat sent for {AS_OF}"
+    assert look(empty, known(instance), NOW).heartbeat == f"heartbeat sent for {AS_OF}"

@@ -10,11 +10,10 @@ from dagster._core.scheduler.instigation import InstigatorStatus, TickData, Tick
 from dagster_shared.error import SerializableErrorInfo
 
 from turbomode_assets.alerts.runs import failed_runs, failing_sensors
-from turbomode_assets.runs.task_runs import work_of_tasks
+from turbomode_assets.orchestration.run_sources import run_sources
 from turbomode_assets_tests.runs.run_storage import add, only, run_storage, shipped
 from turbomode_assets_tests.runs.sensor_states import turn
 
-TASKS = work_of_tasks(ingests=True)
 FRIDAY, MONDAY = dt.date(2017, 11, 10), dt.date(2017, 11, 13)
 SUCCESS, FAILURE = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
 HOUR = dt.timedelta(hours=1)
@@ -27,8 +26,12 @@ def instance(tmp_path):
         yield instance
 
 
+def known(instance):
+    return run_sources(instance, ingests=True)
+
+
 def failures(instance, *enabled):
-    return list(failed_runs(instance, shipped(*enabled), TASKS, dt.datetime.now(dt.UTC)))
+    return list(failed_runs(known(instance), shipped(*enabled), dt.datetime.now(dt.UTC)))
 
 
 class TestFailures:
@@ -173,7 +176,7 @@ class TestFailures:
     def test_old_failures_are_forgotten(self, instance):
         add(instance, "scanner", FRIDAY, status=FAILURE)
         later = dt.datetime.now(dt.UTC) + dt.timedelta(days=7, minutes=1)
-        assert list(failed_runs(instance, shipped(), TASKS, later)) == []
+        assert list(failed_runs(known(instance), shipped(), later)) == []
 
 
 class TestSensors:
@@ -192,7 +195,7 @@ class TestSensors:
         )
 
     def failing(self, instance):
-        found = failing_sensors(instance, shipped("ingestion"), dt.datetime.now(dt.UTC))
+        found = failing_sensors(known(instance), shipped("ingestion"), dt.datetime.now(dt.UTC))
         return [(each.fingerprint, each.severity, each.detail) for each in found]
 
     def test_a_sensor_whose_last_look_failed_is_told_with_its_error(self, instance):

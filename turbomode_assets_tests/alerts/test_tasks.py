@@ -14,7 +14,8 @@ from turbomode_assets.alerts.tasks import (
     silent_nights,
 )
 from turbomode_assets.orchestration.automation.switches import switch
-from turbomode_assets.runs.task_runs import work_of_tasks
+from turbomode_assets.orchestration.run_sources import run_sources
+from turbomode_assets.runs.tasks import work_of_tasks
 from turbomode_assets.sessions import is_session, offset_session, sessions_between
 from turbomode_assets.sessions.timetable import due_time
 from turbomode_assets_tests.runs.run_storage import add, happened, only, run_storage, shipped
@@ -42,13 +43,17 @@ def instance(tmp_path):
         yield instance
 
 
+def known(instance):
+    return run_sources(instance, ingests=True)
+
+
 def daily_noons(first, last):
     return [first + 24 * HOUR * days for days in range((last - first).days)]
 
 
 def silent(instance, now, *enabled):
     tasks = enabled or ("ingestion", "scanner")
-    found = list(silent_nights(instance, shipped(*tasks), TASKS, now))
+    found = list(silent_nights(known(instance), shipped(*tasks), now))
     return [(each.fingerprint, each.severity) for each in found]
 
 
@@ -65,7 +70,7 @@ class TestSilence:
         first = DUE["ingestion"] + PATIENCE
         assert silent(instance, first - MINUTE) == []
         assert silent(instance, first) == [("silence:ingestion", "critical")]
-        (told,) = silent_nights(instance, shipped("ingestion"), TASKS, first)
+        (told,) = silent_nights(known(instance), shipped("ingestion"), first)
         assert told.title == (
             "ingestion has not succeeded for 2017-11-10, and nothing of it is running"
         )
@@ -107,7 +112,7 @@ class TestSilence:
         now = DUE["ingestion"] + PATIENCE
         add(instance, "ingestion", FRIDAY, **part)
         assert silent(instance, now) == [("silence:ingestion", "critical")]
-        assert completed_night(instance, shipped("ingestion"), TASKS, now) is None
+        assert completed_night(known(instance), shipped("ingestion"), now) is None
         add(instance, "ingestion", FRIDAY, status=STARTED, **part)
         assert silent(instance, now) == [("silence:ingestion", "warning")]
         add(instance, "ingestion", FRIDAY, **only(*TASKS["ingestion"].assets))
@@ -142,7 +147,7 @@ class TestSilence:
         switch(instance, config, "ingestion", on=True)
         (began,) = (state.sensor_instigator_data for state in instance.all_instigator_state())
         assert began.last_sensor_start_timestamp >= now.timestamp()
-        assert list(silent_nights(instance, config, TASKS, now + PATIENCE / 2)) == []
+        assert list(silent_nights(known(instance), config, now + PATIENCE / 2)) == []
         switch(instance, config, "ingestion", on=True)
         (again,) = (state.sensor_instigator_data for state in instance.all_instigator_state())
         assert again == began
@@ -178,7 +183,7 @@ class TestSilence:
         now = DUE["ingestion"] + PATIENCE
         run = add(instance, "ingestion", dt.date(2017, 11, 2), status=STARTING)
         happened(instance, run, dg.DagsterEventType.RUN_START, now - minutes * MINUTE)
-        (told,) = silent_nights(instance, shipped("ingestion"), TASKS, now)
+        (told,) = silent_nights(known(instance), shipped("ingestion"), now)
         assert told.severity == severity
         assert told.title.endswith("being caught up") == (severity == "warning")
 
@@ -197,7 +202,7 @@ class TestSilence:
 
     def test_is_nobodys_business_while_the_task_is_off(self, instance):
         config = shipped("training")
-        assert list(silent_nights(instance, config, TASKS, DUE["scanner"] + 9 * PATIENCE)) == []
+        assert list(silent_nights(known(instance), config, DUE["scanner"] + 9 * PATIENCE)) == []
 
     def test_alarms_in_two_years_after_the_nights_that_did_not_run_and_never_else(self, instance):
         """2016 and 2017: weekends, 18 holidays, half days, and four changes of the clock."""
@@ -220,7 +225,7 @@ class TestSilence:
             newest = nights.get(moment - PATIENCE, newest)
             if newest in missed:
                 expected.append(moment)
-            if newest and list(silent_nights(instance, config, TASKS, moment)):
+            if newest and list(silent_nights(known(instance), config, moment)):
                 alarmed.append(moment)
         assert alarmed == expected
         assert len(expected) > len(missed)
@@ -229,26 +234,26 @@ class TestSilence:
 class TestCompletedNight:
     def test_is_the_last_closed_session_once_all_that_is_on_succeeded(self, instance):
         config, now = shipped("ingestion", "scanner"), DUE["scanner"]
-        assert completed_night(instance, config, TASKS, now) is None
+        assert completed_night(known(instance), config, now) is None
         add(instance, "ingestion", FRIDAY)
-        assert completed_night(instance, config, TASKS, now) is None
-        assert completed_night(instance, shipped("ingestion"), TASKS, now) == FRIDAY
+        assert completed_night(known(instance), config, now) is None
+        assert completed_night(known(instance), shipped("ingestion"), now) == FRIDAY
         add(instance, "scanner", FRIDAY)
-        assert completed_night(instance, config, TASKS, now) == FRIDAY
+        assert completed_night(known(instance), config, now) == FRIDAY
 
     def test_is_none_where_no_night_is_awaited(self, instance):
         add(instance, "nightly", FRIDAY)
-        assert completed_night(instance, shipped(), TASKS, DUE["scanner"]) is None
+        assert completed_night(known(instance), shipped(), DUE["scanner"]) is None
 
 
 class TestPauses:
     def test_a_task_that_the_configuration_turns_on_and_somebody_off_is_paused(self, instance):
         config = shipped("ingestion", "scanner")
-        assert list(paused_tasks(instance, config, TASKS, NOW)) == []
+        assert list(paused_tasks(known(instance), config, NOW)) == []
         turn(instance, "ingestion", InstigatorStatus.RUNNING)
         turn(instance, "scanner", InstigatorStatus.STOPPED)
         turn(instance, "training", InstigatorStatus.STOPPED)
-        (told,) = paused_tasks(instance, config, TASKS, NOW)
+        (told,) = paused_tasks(known(instance), config, NOW)
         assert (told.fingerprint, told.severity) == ("paused:scanner", "warning")
         assert "turbomode resume scanner" in told.remedy
 
@@ -268,8 +273,8 @@ class TestPauses:
         for name in TASKS:
             turn(instance, name, InstigatorStatus.STOPPED)
         told_at = monday + 7 * DAY
-        assert list(paused_tasks(instance, config, TASKS, told_at - MINUTE)) == []
-        (told,) = paused_tasks(instance, config, TASKS, told_at)
+        assert list(paused_tasks(known(instance), config, told_at - MINUTE)) == []
+        (told,) = paused_tasks(known(instance), config, told_at)
         assert (told.fingerprint, told.severity) == ("paused:ingestion", "warning")
         assert told.detail == (
             "it was turned off by hand, and nothing from 2017-11-13 on was done; what is not done "
@@ -277,10 +282,10 @@ class TestPauses:
         )
         assert "turbomode alerts ack paused:ingestion" in told.remedy
         add(instance, "ingestion", MONDAY, MONDAY)
-        (told,) = paused_tasks(instance, config, TASKS, told_at + HOUR)
+        (told,) = paused_tasks(known(instance), config, told_at + HOUR)
         assert told.fingerprint == "paused:scanner"
         add(instance, "scanner", offset_session(MONDAY, 1))
-        assert list(paused_tasks(instance, config, TASKS, told_at + HOUR)) == []
+        assert list(paused_tasks(known(instance), config, told_at + HOUR)) == []
 
     @pytest.mark.parametrize("state", ["never ran", "never switched", "on"])
     def test_what_was_never_in_use_or_is_on_is_not_paused(self, instance, state):
@@ -290,7 +295,7 @@ class TestPauses:
             status = InstigatorStatus.RUNNING if state == "on" else InstigatorStatus.STOPPED
             for name in TASKS:
                 turn(instance, name, status)
-        assert list(paused_tasks(instance, shipped(), TASKS, NOW + 30 * DAY)) == []
+        assert list(paused_tasks(known(instance), shipped(), NOW + 30 * DAY)) == []
 
 
 class TestLetGo:
@@ -301,7 +306,7 @@ class TestLetGo:
     """When Monday's and Tuesday's sessions can no longer be caught up."""
 
     def told(self, instance, now, *enabled):
-        return list(let_go(instance, shipped(*(enabled or ("ingestion",))), TASKS, now))
+        return list(let_go(known(instance), shipped(*(enabled or ("ingestion",))), now))
 
     def test_sessions_out_of_grace_are_told_with_their_count_and_the_remedy(self, instance):
         add(instance, "nightly", FRIDAY)

@@ -16,7 +16,7 @@ from turbomode_assets.orchestration.automation.command_runs import (
     held_task,
 )
 from turbomode_assets.orchestration.automation.switches import are_on
-from turbomode_assets.orchestration.automation.tasks import TaskPolicy, roster_at
+from turbomode_assets.orchestration.automation.tasks import TaskPolicy, board_at
 from turbomode_assets.sessions import last_closed_session, offset_session
 from turbomode_assets.stores.operations import utc_now
 from turbomode_assets_tests.builders import REPOSITORY, small_settings
@@ -122,10 +122,10 @@ def test_a_run_by_hand_is_the_tasks_own_for_status_and_for_the_sensors(settings)
         assert newest.tags["turbomode/attempt"] == "1"
         assert first.tags["turbomode/session"] == "2015-12-01"
         policy = TaskPolicy(settings, utc_now)
-        roster = roster_at(instance, settings.scheduler(), policy, utc_now())
-        assert roster.runs_of("ingestion").first == day("2015-12-01")
-        assert roster.runs_of("ingestion").has_succeeded(day("2015-12-01"))
-        assert not roster.runs_of("scanner").has_succeeded(day("2015-12-01"))
+        board = board_at(instance, settings.scheduler(), policy, utc_now())
+        assert board.runs_of("ingestion").first == day("2015-12-01")
+        assert board.runs_of("ingestion").has_succeeded(day("2015-12-01"))
+        assert not board.runs_of("scanner").has_succeeded(day("2015-12-01"))
     turbomode("resume", "scanner")
     waiting = [line for line in turbomode("status").splitlines() if "awaits ingestion" in line]
     assert len(waiting) == 1  # all the sessions that wait for the same, in one line

@@ -19,7 +19,7 @@ from dagster._core.storage.tags import PARTITION_NAME_TAG, SENSOR_NAME_TAG
 
 from turbomode_assets.nightly.pages import NightlyPages
 from turbomode_assets.orchestration.automation.jobs import TASK_JOBS, page
-from turbomode_assets.runs.task_runs import ATTEMPT_TAG, error_of
+from turbomode_assets.orchestration.run_records import ATTEMPT_TAG, DagsterRunHistory
 from turbomode_assets.runs.tasks import TASK_TAG
 from turbomode_assets.sessions import NEW_YORK, offset_session
 from turbomode_assets.stores import MasterReader, ModelMemory
@@ -45,6 +45,10 @@ SPEED = 240
 Status = dg.DagsterRunStatus
 AT_WORK = (Status.STARTING, Status.STARTED)
 HEARTBEAT = "/night"
+
+
+def error_of(instance: dg.DagsterInstance, run_id: str) -> str:
+    return DagsterRunHistory(instance, ingests=True).failure_of(run_id).line
 
 
 class LiveNights:

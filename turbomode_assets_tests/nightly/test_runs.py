@@ -5,7 +5,7 @@ import datetime as dt
 import dagster as dg
 
 from turbomode_assets.nightly.runs import SHOWN_RUNS, gather_runs
-from turbomode_assets.nightly.verdict import unrepaired_failures
+from turbomode_assets.orchestration.run_records import DagsterRunHistory
 
 SESSION = dt.date(2024, 3, 5)
 OF_SESSION = {"dagster/partition": str(SESSION)}
@@ -37,7 +37,12 @@ def run(instance, job, *, fails):
 
 
 def gather(instance):
-    return gather_runs(instance, SESSION, dt.datetime.now(dt.UTC)).rows
+    history = DagsterRunHistory(instance, ingests=True)
+    return gather_runs(history, SESSION, dt.datetime.now(dt.UTC)).rows
+
+
+def unrepaired_failures(rows):
+    return [run for run in rows if run.left_undone is not None]
 
 
 def test_a_failure_is_told_however_many_runs_came_after_it_until_one_makes_it_good():

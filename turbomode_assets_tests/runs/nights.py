@@ -7,7 +7,8 @@ from zoneinfo import ZoneInfo
 
 from turbomode_assets.config.loader import load_scheduler_config
 from turbomode_assets.config.scheduler import TaskConfig
-from turbomode_assets.runs.due import Decision, Outcome, TaskBoard, TaskRun, TaskRuns
+from turbomode_assets.runs.due import Decision, TaskBoard, TaskRun, TaskRuns
+from turbomode_assets.runs.records import Outcome
 from turbomode_assets.sessions import NEW_YORK, SessionSpan
 from turbomode_assets_tests.builders import REPOSITORY
 
@@ -97,7 +98,9 @@ class Daemon:
 
     def runs_of(self, task: str) -> TaskRuns:
         if task not in self._known:
-            self._known[task] = TaskRuns(tuple(self._runs.get(task, ())), self._first.get(task))
+            runs = tuple(self._runs.get(task, ()))
+            done = tuple(run.sessions for run in runs if run.outcome is Outcome.SUCCEEDED)
+            self._known[task] = TaskRuns(runs, self._first.get(task), done)
         return self._known[task]
 
     def asked(self, task: str, now: str) -> Decision:

@@ -10,6 +10,7 @@ from dagster._core.storage.schedules import SqliteScheduleStorage
 
 from turbomode_assets.config.loader import load_scheduler_config
 from turbomode_assets.config.scheduler import SchedulerConfig
+from turbomode_assets.orchestration.run_records import REQUESTED_TAG
 from turbomode_assets_tests.builders import REPOSITORY
 
 
@@ -38,9 +39,10 @@ def add(
     first: dt.date | None = None,
     last: dt.date | None = None,
     status: dg.DagsterRunStatus = dg.DagsterRunStatus.SUCCESS,
+    asked_at: dt.datetime | None = None,
     **more: object,
 ) -> dg.DagsterRun:
-    """A run of one session, of a range, or of none."""
+    """A run of one session, of a range, or of none; asked for now unless a time is given."""
     if last is not None:
         tags = {
             "dagster/asset_partition_range_start": str(first),
@@ -48,6 +50,8 @@ def add(
         }
     else:
         tags = {"dagster/partition": str(first)} if first else {}
+    if asked_at is not None:
+        tags[REQUESTED_TAG] = asked_at.isoformat()
     run = dg.DagsterRun(job, status=status, tags=tags, **more)
     instance.add_run(run)
     return run

@@ -2,7 +2,8 @@ import datetime as dt
 
 import pytest
 
-from turbomode_assets.runs.due import Outcome, State, TaskRun
+from turbomode_assets.runs.due import State, TaskRun
+from turbomode_assets.runs.records import Outcome
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets_tests.runs.nights import Daemon, at, day, tasks
 

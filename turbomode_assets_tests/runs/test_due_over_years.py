@@ -9,7 +9,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from turbomode_assets.runs.due import Outcome, State
+from turbomode_assets.runs.due import State
+from turbomode_assets.runs.records import Outcome
 from turbomode_assets.sessions import (
     NEW_YORK,
     offset_session,

@@ -20,6 +20,7 @@ from turbomode_assets.orchestration.resources.stores import (
     MasterReaderResource,
     MemoryResource,
 )
+from turbomode_assets.orchestration.run_records import DagsterRunHistory
 
 
 def nightly_sources(
@@ -34,7 +35,8 @@ def nightly_sources(
     regimes = partial(
         signalled_regimes, lake=lake, master=store, settings=settings, caller="nightly_page"
     )
-    return NightlySources(settings, store, lake, memory.open(), instance, regimes)
+    runs = DagsterRunHistory(instance, ingests=settings.ingests)
+    return NightlySources(settings, store, lake, memory.open(), runs, regimes)
 
 
 @dg.asset(

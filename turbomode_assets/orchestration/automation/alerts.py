@@ -9,7 +9,7 @@ from turbomode_assets.alerts.rounds import look
 from turbomode_assets.config.alerts import AlertsConfig
 from turbomode_assets.contracts.errors import TurbomodeError
 from turbomode_assets.orchestration.resources.settings import SettingsResource
-from turbomode_assets.runs.task_runs import work_of_tasks
+from turbomode_assets.orchestration.run_sources import run_sources
 
 COMPLAIN_AFTER = dt.timedelta(days=1)
 """How often it is told that there is no telling what is wrong: nothing can be remembered then."""
@@ -31,8 +31,8 @@ def alerts_sensor(config: AlertsConfig, now: Callable[[], dt.datetime]) -> dg.Se
         complained = dt.datetime.fromisoformat(before) if before else None
         complain = complained is None or at - complained >= COMPLAIN_AFTER
         try:
-            work = work_of_tasks(ingests=settings.ingests)
-            seen = look(settings, context.instance, work, at, complain=complain)
+            runs = run_sources(context.instance, ingests=settings.ingests)
+            seen = look(settings, runs, at, complain=complain)
         except TurbomodeError as error:
             context.log.error("alerts cannot be judged: %s", error)
             return dg.SensorResult(

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
-from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, PARTITION_NAME_TAG
+
+from turbomode_assets.orchestration.run_records import sessions_of
 
 
 def failed_nights_sensor(
@@ -27,9 +28,9 @@ def failed_nights_sensor(
     )
     def failed_nights(context: dg.RunFailureSensorContext) -> dg.RunRequest | dg.SkipReason:
         run = context.dagster_run
-        session = run.tags.get(ASSET_PARTITION_RANGE_END_TAG, run.tags.get(PARTITION_NAME_TAG))
-        if session is None:
+        span = sessions_of(run)
+        if span is None:
             return dg.SkipReason(f"run {run.run_id} of {run.job_name} is of no session")
-        return dg.RunRequest(run_key=f"{page.name}:{run.run_id}", partition_key=session)
+        return dg.RunRequest(run_key=f"{page.name}:{run.run_id}", partition_key=str(span.last))
 
     return failed_nights

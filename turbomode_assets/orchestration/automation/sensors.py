@@ -24,6 +24,7 @@ from turbomode_assets.orchestration.automation.jobs import backfill, readjust, r
 from turbomode_assets.orchestration.resources.ingestion import IngestionResource
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.resources.stores import LakeResource, MasterReaderResource
+from turbomode_assets.orchestration.run_records import DagsterRunHistory
 from turbomode_assets.sessions import SessionSpan, last_closed_session, offset_session
 from turbomode_assets.stores.changes import appended_rows
 
@@ -191,7 +192,7 @@ def _once_at_a_time(
 ) -> dg.RunRequest | None:
     """Ask for a run of a window unless one is under way; the run key counts the attempts."""
     mark = {WINDOW_TAG: f"{job}/{span}"}
-    earlier = instance.get_runs(dg.RunsFilter(tags=mark))
+    earlier = DagsterRunHistory(instance, ingests=True).tagged(WINDOW_TAG, mark[WINDOW_TAG])
     if any(not run.is_finished for run in earlier):
         return None
     return _range_request(job, span, f"attempt-{len(earlier) + 1}", tags | mark)

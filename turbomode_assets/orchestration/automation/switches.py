@@ -18,7 +18,7 @@ from dagster._core.scheduler.instigation import (
 from dagster._core.types.loadable_target_origin import LoadableTargetOrigin
 
 from turbomode_assets.config.scheduler import SchedulerConfig
-from turbomode_assets.runs.task_switches import sensor_states, switches
+from turbomode_assets.orchestration.run_sources import sensor_states, switches
 from turbomode_assets.stores.operations import utc_now
 
 LOCATION = "turbomode_assets"

@@ -7,9 +7,9 @@ Why sensors, and neither schedules nor automation conditions:
 - `AutomationCondition.on_cron` requests the newest partition only. Sessions that were missed
   before it are never caught up, and there is no saying in which order, how often, or until when.
 - A sensor looks again every half minute. What ran is in the run storage, so nothing is lost with
-  a cursor, and a run of the task's job or of `nightly` that somebody started by hand counts like
-  one of its own. One restricted to some of the job's assets does not, nor does a
-  `dagster asset materialize`: such a session is done again, which leaves the same rows.
+  a cursor, and whatever made the task's assets for a session counts like a run of its own: its job
+  or `nightly` by hand, a range around the session, a `dagster asset materialize`. A session of
+  which an asset is missing still is done as a whole, which leaves the same rows.
 """
 
 import datetime as dt
@@ -28,16 +28,15 @@ from turbomode_assets.orchestration.automation.command_runs import fail_dead_run
 from turbomode_assets.orchestration.automation.jobs import task_jobs
 from turbomode_assets.orchestration.automation.switches import are_on
 from turbomode_assets.orchestration.resources.settings import SettingsResource
-from turbomode_assets.runs.due import Start, TaskBoard
-from turbomode_assets.runs.task_runs import (
+from turbomode_assets.orchestration.run_records import (
     ATTEMPT_TAG,
     REQUESTED_TAG,
     SESSION_TAG,
-    oldest_relevant,
-    runs_of,
-    work_of_tasks,
+    DagsterRunHistory,
 )
-from turbomode_assets.runs.tasks import TASK_TAG
+from turbomode_assets.runs.due import Start, TaskBoard
+from turbomode_assets.runs.history import oldest_relevant, runs_of
+from turbomode_assets.runs.tasks import TASK_TAG, work_of_tasks
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import utc_now
 
@@ -118,7 +117,7 @@ def task_sensor(
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         moment = now()
         fail_dead_runs(context.instance)
-        decision = roster_at(context.instance, config, policy, moment).decide(name)
+        decision = board_at(context.instance, config, policy, moment).decide(name)
         if not decision.starts:
             return dg.SkipReason(first_few(decision.reasons))
         return dg.SensorResult(
@@ -128,7 +127,7 @@ def task_sensor(
     return look
 
 
-def roster_at(
+def board_at(
     instance: dg.DagsterInstance,
     config: SchedulerConfig,
     policy: TaskPolicy,
@@ -136,11 +135,13 @@ def roster_at(
 ) -> TaskBoard:
     """Lay out the tasks as the run storage knows them at a moment."""
     since, work = oldest_relevant(config, moment), work_of_tasks(ingests=policy.ingests)
+    history = DagsterRunHistory(instance, ingests=policy.ingests)
+    recent = functools.cache(lambda: history.created_since(since))
     return TaskBoard(
         tasks=config.tasks.by_name(),
         zone=config.time_zone,
         now=moment,
-        runs_of=functools.cache(lambda name: runs_of(instance, work[name], since)),
+        runs_of=functools.cache(lambda name: runs_of(history, work[name], recent())),
         is_on=are_on(instance, config).__getitem__,
         held_because=policy.held_because,
         idle_because=functools.partial(policy.idle_because, instance),

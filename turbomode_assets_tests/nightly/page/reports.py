@@ -62,8 +62,10 @@ def make_group(by, group):
     return OutcomeGroup(by, group, 20, 11, 7, 2, 11 / 18, 0.55, 0.6012, 0.00893)
 
 
-def make_run(status="SUCCESS", *, job="scanner", sessions=str(NIGHT), failure=None, covers=True):
-    return Run("0a1b2c3d-e5f6", job, sessions, status, NOW, 83.25, failure, covers)
+def make_run(
+    status="SUCCESS", *, job="scanner", sessions=str(NIGHT), failure=None, covers=True, undone=None
+):
+    return Run("0a1b2c3d-e5f6", job, sessions, status, NOW, 83.25, failure, covers, undone)
 
 
 def make_alert(severity="warning", *, title="Drift for 3 sessions", by=None):

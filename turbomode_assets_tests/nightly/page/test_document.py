@@ -23,7 +23,8 @@ from turbomode_assets.nightly.figures import (
 )
 from turbomode_assets.nightly.page.document import SECTIONS, nightly_json, nightly_page
 from turbomode_assets.nightly.page.sections.coverage import COLOURS
-from turbomode_assets.nightly.verdict import concerns_of, unrepaired_failures, worst_level
+from turbomode_assets.nightly.verdict import concerns_of, worst_level
+from turbomode_assets.runs.failures import ALL_OF_IT
 from turbomode_assets_tests.nightly.page.reports import (
     LAST_60,
     NIGHT,
@@ -238,8 +239,21 @@ def test_a_good_night_has_no_concern():
         ({"outcomes": Outcomes(NIGHT, due_tonight=5, unsettled_tonight=5)}, "look", "5 signals"),
         ({"alerts": Alerts((make_alert("critical"),))}, "act", "Drift for 3 sessions"),
         ({"alerts": Alerts((make_alert(),))}, "look", "Drift for 3 sessions"),
-        ({"runs": Runs((make_run("FAILURE", failure="broke"),))}, "act", "failed: broke"),
-        ({"runs": Runs((make_run("CANCELED", covers=False),))}, "look", "was canceled"),
+        (
+            {"runs": Runs((make_run("FAILURE", failure="broke", undone=ALL_OF_IT),))},
+            "act",
+            "failed: broke",
+        ),
+        (
+            {"runs": Runs((make_run("FAILURE", failure="broke", undone="labels of 2017-11-10"),))},
+            "act",
+            "failed: broke; left undone: labels of 2017-11-10",
+        ),
+        (
+            {"runs": Runs((make_run("CANCELED", covers=False, undone=ALL_OF_IT),))},
+            "look",
+            "was canceled",
+        ),
     ],
 )
 def test_each_thing_that_is_wrong_is_a_concern(changed, level, said):
@@ -253,14 +267,18 @@ def test_what_is_looked_after_is_no_concern():
     assert levels(alerts=Alerts((make_alert("critical", by="ada"), make_alert("info")))) == []
     mended = Runs((make_run(), make_run("FAILURE")))
     assert levels(runs=mended) == []
-    again = Runs((make_run("STARTED"), make_run("FAILURE"), make_run("FAILURE")))
+    latest = make_run("FAILURE", undone=ALL_OF_IT)
+    again = Runs((make_run("STARTED"), latest, make_run("FAILURE")))
     assert levels(runs=again) == ["act"]
 
 
 def test_many_failures_are_counted_not_listed():
-    runs = Runs(tuple(make_run("FAILURE", job=f"job-{n}", covers=n == 4) for n in range(6)))
+    runs = Runs(
+        tuple(
+            make_run("FAILURE", job=f"job-{n}", covers=n == 4, undone=ALL_OF_IT) for n in range(6)
+        )
+    )
     told = concerns(runs=runs)
-    assert len(unrepaired_failures(runs.rows)) == 6
     assert told[-1].text == "3 more runs failed"
     assert len(told) == 4
 

@@ -8,7 +8,7 @@ import pytest
 from turbomode_assets.config.loader import load_scheduler_config
 from turbomode_assets.orchestration.automation.alerts import COMPLAIN_AFTER, alerts_sensor
 from turbomode_assets.orchestration.definitions import build
-from turbomode_assets.runs.task_runs import work_of_tasks
+from turbomode_assets.runs.tasks import work_of_tasks
 from turbomode_assets.sessions import session_close
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets_tests.alerts.receivers import http_receiver

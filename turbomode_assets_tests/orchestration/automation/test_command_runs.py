@@ -15,8 +15,10 @@ from turbomode_assets.orchestration.automation.command_runs import (
     held_task,
 )
 from turbomode_assets.orchestration.definitions import build
-from turbomode_assets.runs.due import Outcome
-from turbomode_assets.runs.task_runs import error_of, runs_of, work_of_tasks
+from turbomode_assets.orchestration.run_records import DagsterRunHistory
+from turbomode_assets.runs.history import runs_of
+from turbomode_assets.runs.records import Outcome
+from turbomode_assets.runs.tasks import work_of_tasks
 from turbomode_assets_tests.builders import small_settings
 from turbomode_assets_tests.runs.nights import at, day
 
@@ -58,8 +60,10 @@ def test_a_killed_command_frees_its_task_and_a_sensors_look_fails_its_run(instan
         look(context)
     (run,) = instance.get_runs()
     assert run.status == dg.DagsterRunStatus.FAILURE
-    assert error_of(instance, run.run_id) == DEAD
-    known = runs_of(instance, work_of_tasks(ingests=True)["scanner"], at("2017-11-10 20:00"))
+    history = DagsterRunHistory(instance, ingests=True)
+    assert history.failure_of(run.run_id).line == DEAD
+    recent = history.created_since(at("2017-11-10 20:00"))
+    known = runs_of(history, work_of_tasks(ingests=True)["scanner"], recent)
     assert [each.outcome for each in known.covering(day(SESSION))] == [Outcome.FAILED]
     with held_task(instance, "scanner"):
         pass

@@ -14,8 +14,9 @@ from turbomode_assets.orchestration.automation.jobs import TASK_JOBS
 from turbomode_assets.orchestration.automation.switches import are_on, switch
 from turbomode_assets.orchestration.automation.tasks import build_task_sensors
 from turbomode_assets.orchestration.definitions import build
-from turbomode_assets.runs.task_runs import error_of, jobs_of, newest, runs_of, work_of_tasks
-from turbomode_assets.runs.tasks import TASK_ASSETS
+from turbomode_assets.orchestration.run_records import DagsterRunHistory
+from turbomode_assets.runs.history import newest_of, runs_of
+from turbomode_assets.runs.tasks import TASK_ASSETS, jobs_of, work_of_tasks
 from turbomode_assets.sessions import offset_session
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets_tests.builders import REPOSITORY, small_settings, write_configs
@@ -223,11 +224,12 @@ def test_only_runs_that_can_still_matter_are_read(small, instance):
         add(instance, "ingestion", session, OK)
     tomorrow = dt.datetime.now(dt.UTC) + dt.timedelta(days=1)
     work = work_of_tasks(ingests=True)["ingestion"]
-    known = runs_of(instance, work, tomorrow)
+    history = DagsterRunHistory(instance, ingests=True)
+    known = runs_of(history, work, history.created_since(tomorrow))
     assert [run.sessions.first for run in known.runs] == [day("2017-11-08")]
     assert known.first == day("2017-11-08")
     add(instance, "ingestion", "2017-11-10", RUN)
-    assert len(runs_of(instance, work, tomorrow).runs) == 2
+    assert len(runs_of(history, work, history.created_since(tomorrow)).runs) == 2
 
 
 # --- training -------------------------------------------------------------------------------------
@@ -323,8 +325,10 @@ def test_a_failed_run_tells_its_reason_in_a_line(instance):
     for op, reason in ((scan, "no champion"), (divide, "ZeroDivisionError: division by zero")):
         job = dg.GraphDefinition("scanner", node_defs=[op]).to_job("scanner")
         result = job.execute_in_process(instance=instance, raise_on_error=False)
-        assert error_of(instance, result.run_id) == reason
-    assert newest(instance, "scanner").dagster_run.run_id == result.run_id
+        history = DagsterRunHistory(instance, ingests=True)
+        assert history.failure_of(result.run_id).line == reason
+    newest = newest_of(history, work_of_tasks(ingests=True)["scanner"])
+    assert newest.run_id == result.run_id
 
 
 def test_the_instance_runs_each_task_once_at_a_time_whoever_launches_it(monkeypatch, tmp_path):

@@ -1,6 +1,6 @@
 """What ran in the last nights, as of now."""
 
-from turbomode_assets.nightly.figures import NightlyReport
+from turbomode_assets.nightly.figures import NightlyReport, Run
 from turbomode_assets.nightly.page.sections.section import Section, SectionValues
 from turbomode_assets.reports.html.tables import Column, table
 from turbomode_assets.reports.html.words import duration, figure, minute, word
@@ -16,11 +16,14 @@ COLUMNS = (
 
 
 def values(report: NightlyReport) -> SectionValues:
-    """Give the runs, each with the reason under it where it failed."""
+    """Give the runs, each with the reason and what it left undone under it where it failed."""
     runs = report.runs
-    return SectionValues(
-        runs.why_none, {"table": table(COLUMNS, runs.rows, note=lambda run: run.failure)}
-    )
+    return SectionValues(runs.why_none, {"table": table(COLUMNS, runs.rows, note=_note)})
+
+
+def _note(run: Run) -> str | None:
+    left = f"left undone: {run.left_undone}" if run.left_undone else None
+    return "; ".join(filter(None, (run.failure, left))) or None
 
 
 SECTION = Section("runs", "Runs of the last nights", values)
