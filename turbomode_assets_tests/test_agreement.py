@@ -19,8 +19,8 @@ from turbomode_assets.runs.task_status import task_rows
 from turbomode_assets.runs.tasks import TASK_ASSETS
 from turbomode_assets.sessions import NEW_YORK
 from turbomode_assets_tests.builders import small_settings
-from turbomode_assets_tests.runs.nights import at, day
 from turbomode_assets_tests.runs import run_storage
+from turbomode_assets_tests.runs.nights import at, day
 from turbomode_assets_tests.runs.run_storage import only
 
 OK, BAD = dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE
