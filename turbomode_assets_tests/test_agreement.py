@@ -16,7 +16,7 @@ from turbomode_assets.orchestration.automation.tasks import (
 from turbomode_assets.orchestration.run_sources import run_sources
 from turbomode_assets.reports.tasks import task_lines
 from turbomode_assets.runs.task_status import task_rows
-from turbomode_assets.runs.tasks import TASK_ASSETS
+from turbomode_assets.runs.tasks import work_of_tasks
 from turbomode_assets.sessions import NEW_YORK
 from turbomode_assets_tests.builders import small_settings
 from turbomode_assets_tests.runs import run_storage
@@ -174,7 +174,7 @@ def test_a_nightly_that_fails_is_repaired_by_the_tasks_one_after_the_other(ask, 
 def test_assets_materialized_by_hand_one_after_the_other_repair_an_ingestion(ask, instance):
     before(instance)
     add(instance, "ingestion", FRIDAY, status=BAD)
-    assets = sorted(TASK_ASSETS["ingestion"])
+    assets = sorted(work_of_tasks(ingests=True)["ingestion"].assets)
     for asset in assets[:-1]:
         add(instance, "__ASSET_JOB", FRIDAY, **only(asset))
     assert ask.page() == {"ingestion": "symbol_metadata"}

@@ -12,7 +12,7 @@ from turbomode_assets.orchestration.definitions import build
 from turbomode_assets.orchestration.resources.keeper import KeeperResource
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.resources.stores import LakeResource
-from turbomode_assets.runs.tasks import FOLLOWED_ASSETS
+from turbomode_assets.runs.tasks import work_of_tasks
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import MasterReader
 from turbomode_assets_tests.builders import run_assets, small_settings
@@ -114,7 +114,7 @@ def test_a_tenant_that_follows_derives_each_night_once_the_other_has_judged_it(
         for event in result.all_events
         if event.is_step_materialization
     }
-    assert made == FOLLOWED_ASSETS["ingestion"]
+    assert made == work_of_tasks(ingests=False)["ingestion"].assets
     assert bars_of(alpha).equals(bars_of(beta))
     assert look(beta, his, "ingestion", "23:59").startswith("nothing is owed")
     assert look(beta, his, "scanner", "23:59").partition_key == str(NIGHT)
@@ -176,6 +176,7 @@ def test_a_follower_is_offered_no_job_and_no_sensor_that_could_fetch_or_write(al
         for key in layer.executable_asset_keys:
             asked = followed.resolve_asset_graph().get(key).assets_def.required_resource_keys
             assert not forbidden & asked, (job.name, key)
+    work = work_of_tasks(ingests=False)
     for task, job in TASK_JOBS.items():
         made = followed.resolve_job_def(job.name).asset_layer.executable_asset_keys
-        assert {key.to_user_string() for key in made} == FOLLOWED_ASSETS[task], task
+        assert {key.to_user_string() for key in made} == work[task].assets, task

@@ -16,7 +16,7 @@ from turbomode_assets.orchestration.automation.tasks import build_task_sensors
 from turbomode_assets.orchestration.definitions import build
 from turbomode_assets.orchestration.run_records import DagsterRunHistory
 from turbomode_assets.runs.history import newest_of, runs_of
-from turbomode_assets.runs.tasks import TASK_ASSETS, jobs_of, work_of_tasks
+from turbomode_assets.runs.tasks import jobs_of, work_of_tasks
 from turbomode_assets.sessions import offset_session
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets_tests.builders import REPOSITORY, small_settings, write_configs
@@ -152,9 +152,13 @@ def test_a_run_of_a_part_of_the_job_is_not_the_session_but_is_waited_for(
 @pytest.mark.parametrize(
     "whole",
     [
-        {"asset_selection": frozenset(map(dg.AssetKey, TASK_ASSETS["ingestion"]))},
         {
-            "step_keys_to_execute": sorted(TASK_ASSETS["ingestion"]),
+            "asset_selection": frozenset(
+                map(dg.AssetKey, work_of_tasks(ingests=True)["ingestion"].assets)
+            )
+        },
+        {
+            "step_keys_to_execute": sorted(work_of_tasks(ingests=True)["ingestion"].assets),
             "asset_selection": frozenset(),
         },
         {"step_keys_to_execute": ["labels"], "tags": {"dagster/is_resume_retry": "true"}, **ANEW},
@@ -168,10 +172,10 @@ def test_a_run_of_all_assets_or_of_what_a_failed_one_left_is_the_session(small, 
 
 
 def test_the_assets_of_a_task_are_those_of_its_job(small):
-    definitions = build(small)
+    definitions, work = build(small), work_of_tasks(ingests=True)
     for task, job in TASK_JOBS.items():
         made = definitions.resolve_job_def(job.name).asset_layer.executable_asset_keys
-        assert {key.to_user_string() for key in made} == TASK_ASSETS[task], task
+        assert {key.to_user_string() for key in made} == work[task].assets, task
 
 
 @pytest.mark.parametrize(
