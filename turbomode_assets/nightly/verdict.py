@@ -14,7 +14,7 @@ from turbomode_assets.nightly.figures import (
     Runs,
     Signals,
 )
-from turbomode_assets.reports.canvas import counted, share_text
+from turbomode_assets.reports.wording import counted, share_text
 from turbomode_assets.runs.failures import ALL_OF_IT
 
 LEVELS: tuple[Level, ...] = ("well", "look", "act")

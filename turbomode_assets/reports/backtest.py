@@ -19,8 +19,8 @@ from turbomode_assets.reports.canvas import (
     stacked_figure,
     time_axis,
     to_png,
-    vendor_mark,
 )
+from turbomode_assets.reports.wording import vendor_mark
 
 FEW_SESSIONS = 30
 NOTE_COLUMNS = 150

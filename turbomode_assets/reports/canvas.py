@@ -17,10 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.reports.wording import SIMULATED as SIMULATED
-from turbomode_assets.reports.wording import counted as counted
-from turbomode_assets.reports.wording import share_text as share_text
-from turbomode_assets.reports.wording import vendor_mark as vendor_mark
+from turbomode_assets.reports.wording import SIMULATED
 
 WIDTH_INCHES, HEIGHT_INCHES, DOTS_PER_INCH = 7.6, 3.6, 100
 PALETTE_COLOURS = 128

@@ -11,15 +11,13 @@ from turbomode_assets.contracts.tables.master import VERDICTS
 from turbomode_assets.reports.canvas import (
     LEDGER_COLOURS,
     NOT_EXPECTED,
-    counted,
     empty_picture,
-    share_text,
     span_text,
-    vendor_mark,
 )
 from turbomode_assets.reports.ledger_counts import vendors_of
 from turbomode_assets.reports.pixels import FEW_COLOURS, Codes, paint
 from turbomode_assets.reports.sheet import Sheet
+from turbomode_assets.reports.wording import counted, share_text, vendor_mark
 from turbomode_assets.sessions import sessions_between
 
 MAP_WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 1_000, 96, 640

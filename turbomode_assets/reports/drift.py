@@ -16,8 +16,8 @@ from turbomode_assets.reports.canvas import (
     new_figure,
     time_axis,
     to_png,
-    vendor_mark,
 )
+from turbomode_assets.reports.wording import vendor_mark
 
 STATISTICS = ("psi", "kl", "ks")
 FARTHEST = 4.0

@@ -13,12 +13,9 @@ from turbomode_assets.reports.canvas import (
     INK,
     LEDGER_COLOURS,
     LINES,
-    counted,
     empty_picture,
     new_figure,
-    share_text,
     to_png,
-    vendor_mark,
 )
 from turbomode_assets.reports.ledger_counts import (
     NEVER,
@@ -28,6 +25,7 @@ from turbomode_assets.reports.ledger_counts import (
     vendors_of,
 )
 from turbomode_assets.reports.pixels import FEW_COLOURS
+from turbomode_assets.reports.wording import counted, share_text, vendor_mark
 
 DRAWN_REASONS = 12
 LEAST_BAR = 0.004

@@ -21,7 +21,6 @@ from turbomode_assets.reports.canvas import (
     FAINT,
     INK,
     WARNING,
-    counted,
     day_numbers,
     empty_picture,
     name_axis,
@@ -31,8 +30,8 @@ from turbomode_assets.reports.canvas import (
     stacked_figure,
     time_axis,
     to_png,
-    vendor_mark,
 )
+from turbomode_assets.reports.wording import counted, vendor_mark
 from turbomode_assets.sessions import sessions_between
 
 LINE_COLOURS = ("#1f6f8b", "#c8443c", "#e0a030", "#6a8d3f", "#7b5ea7", "#5a6672")

@@ -15,7 +15,6 @@ from turbomode_assets.reports.canvas import (
     INK,
     LINES,
     VERDICT_COLOURS,
-    counted,
     empty_picture,
     name_axis,
     new_figure,
@@ -23,8 +22,8 @@ from turbomode_assets.reports.canvas import (
     span_text,
     time_axis,
     to_png,
-    vendor_mark,
 )
+from turbomode_assets.reports.wording import counted, vendor_mark
 
 SHOWN_FEATURES = 15
 CALIBRATION_BINS = 10

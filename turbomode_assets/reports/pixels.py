@@ -5,7 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from turbomode_assets.reports.canvas import LEDGER_COLOURS, NOT_EXPECTED, rgb_of
+from turbomode_assets.reports.canvas import (
+    LEDGER_COLOURS,
+    NOT_EXPECTED,
+    rgb_of,
+)
 
 Codes = NDArray[np.uint8]
 Pixels = NDArray[np.uint8]

@@ -12,13 +12,12 @@ from turbomode_assets.reports.canvas import (
     INK,
     LEDGER_COLOURS,
     NOT_EXPECTED,
-    counted,
     empty_picture,
     rgb_of,
-    vendor_mark,
 )
 from turbomode_assets.reports.pixels import FEW_COLOURS, SEPARATE_PIXELS, Pixels, pixel_starts
 from turbomode_assets.reports.sheet import Sheet
+from turbomode_assets.reports.wording import counted, vendor_mark
 
 MAP_WIDTH, ROW_HEIGHT = 960, 26
 LEFT, RIGHT, TOP, BOTTOM = 124, 18, 46, 42

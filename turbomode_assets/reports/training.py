@@ -21,16 +21,15 @@ from turbomode_assets.reports.canvas import (
     LINES,
     WARNING,
     WIDTH_INCHES,
-    counted,
     empty_picture,
     name_axis,
     new_figure,
     plain,
     rgb_of,
     to_png,
-    vendor_mark,
     write_title,
 )
+from turbomode_assets.reports.wording import counted, vendor_mark
 
 PLOTS_IN_A_ROW = 4
 ROW_INCHES = 1.9

@@ -21,7 +21,11 @@ from turbomode_assets.reports import (
     reason_counts,
     status_lines,
 )
-from turbomode_assets.reports.canvas import LEDGER_COLOURS, NOT_EXPECTED, rgb_of, share_text
+from turbomode_assets.reports.canvas import (
+    LEDGER_COLOURS,
+    NOT_EXPECTED,
+    rgb_of,
+)
 from turbomode_assets.reports.completeness import (
     GAP,
     LEAST_HEIGHT,
@@ -38,6 +42,7 @@ from turbomode_assets.reports.table_months import LEFT as MONTHS_LEFT
 from turbomode_assets.reports.table_months import MAP_WIDTH as MONTHS_WIDTH
 from turbomode_assets.reports.table_months import ROW_HEIGHT
 from turbomode_assets.reports.table_months import TOP as MONTHS_TOP
+from turbomode_assets.reports.wording import share_text
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets_tests.reports.builders import has_red_mark
 

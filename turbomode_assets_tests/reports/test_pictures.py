@@ -14,8 +14,8 @@ from turbomode_assets.reports import (
     label_balance_picture,
     psi_picture,
 )
-from turbomode_assets.reports.canvas import vendor_mark
 from turbomode_assets.reports.drift import subject_drift_picture
+from turbomode_assets.reports.wording import vendor_mark
 from turbomode_assets_tests.builders import REPOSITORY
 from turbomode_assets_tests.reports.builders import (
     bars,

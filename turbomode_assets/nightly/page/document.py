@@ -17,8 +17,8 @@ from turbomode_assets.nightly.page.sections import (
     signals,
 )
 from turbomode_assets.nightly.page.sections.section import Section
-from turbomode_assets.reports.canvas import SIMULATED, counted, share_text
 from turbomode_assets.reports.html.rendering import render
+from turbomode_assets.reports.wording import SIMULATED, counted, share_text
 
 PAGE: tuple[Section, ...] = (
     signals.SECTION,

@@ -2,10 +2,10 @@
 
 from turbomode_assets.nightly.figures import NightlyReport
 from turbomode_assets.nightly.page.sections.section import Section, SectionValues
-from turbomode_assets.reports.canvas import counted
 from turbomode_assets.reports.html.charts import heat_map
 from turbomode_assets.reports.html.tables import Column, table
 from turbomode_assets.reports.html.words import count, day
+from turbomode_assets.reports.wording import counted
 
 COLOURS = {"G": "green", "A": "amber", "R": "red"}
 LEGEND = {"green": "GREEN", "amber": "AMBER", "red": "RED", "none": "not expected"}

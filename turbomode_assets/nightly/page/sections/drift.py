@@ -2,7 +2,6 @@
 
 from turbomode_assets.nightly.figures import Drift, NightlyReport
 from turbomode_assets.nightly.page.sections.section import Section, SectionValues
-from turbomode_assets.reports.canvas import counted
 from turbomode_assets.reports.html.charts import LineChart, line_chart
 from turbomode_assets.reports.html.tables import Column, table
 from turbomode_assets.reports.html.words import (
@@ -14,6 +13,7 @@ from turbomode_assets.reports.html.words import (
     percent_tick,
     word,
 )
+from turbomode_assets.reports.wording import counted
 
 TREND_COLUMNS = (
     Column("session", lambda point: day(point.session)),

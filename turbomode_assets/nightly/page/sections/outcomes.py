@@ -7,7 +7,6 @@ from markupsafe import Markup
 from turbomode_assets.nightly.figures import NightlyReport, OutcomeGroup, Outcomes
 from turbomode_assets.nightly.page.sections.section import Section, SectionValues
 from turbomode_assets.nightly.page.sections.signals import bold
-from turbomode_assets.reports.canvas import counted
 from turbomode_assets.reports.html.tables import Column, Table, table
 from turbomode_assets.reports.html.words import (
     between,
@@ -18,6 +17,7 @@ from turbomode_assets.reports.html.words import (
     signed_percent,
     word,
 )
+from turbomode_assets.reports.wording import counted
 
 GROUPINGS = {
     "side": "By side",
