@@ -6,6 +6,7 @@ import click
 import dagster as dg
 from rich.console import Console
 
+from turbomode_assets.cli.json_output import json_option, print_json
 from turbomode_assets.nightly.pages import NightlyPages
 from turbomode_assets.nightly.writing import write_page
 from turbomode_assets.orchestration.assets.nightly_page import nightly_sources
@@ -24,7 +25,8 @@ SESSION = click.DateTime(formats=["%Y-%m-%d"])
 @click.command()
 @click.argument("session", type=SESSION, required=False)
 @click.option("--renew", is_flag=True, help="Write the page again, as of now.")
-def page(session: dt.datetime | None, renew: bool) -> None:
+@json_option
+def page(session: dt.datetime | None, renew: bool, as_json: bool) -> None:
     """Print where the nightly page of SESSION lies, and write it first where there is none.
 
     Without SESSION: of the newest session that has a page, or else of the last that has closed.
@@ -43,7 +45,11 @@ def page(session: dt.datetime | None, renew: bool) -> None:
                 instance,
             )
             write_page(sources, pages, wanted)
-    console.print(str(pages.page(wanted)), soft_wrap=True, highlight=False)
+    path = pages.page(wanted)
+    if as_json:
+        print_json({"session": wanted, "page": str(path)})
+    else:
+        console.print(str(path), soft_wrap=True, highlight=False)
 
 
 def _newest(pages: NightlyPages) -> dt.date:

@@ -1,56 +1,108 @@
 """`turbomode status`: the tasks, and how complete the market data are, in the terminal."""
 
+import datetime as dt
+from dataclasses import asdict, dataclass
+from typing import Any
+
 import click
 import dagster as dg
+import polars as pl
 from dagster._core.errors import DagsterHomeNotSetError
 from rich.console import Console
 from rich.text import Text
 
+from turbomode_assets.cli.json_output import json_option, print_json
 from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs
 from turbomode_assets.orchestration.automation.tasks import TaskPolicy, board_at
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.run_sources import run_sources
 from turbomode_assets.reports import status_lines
-from turbomode_assets.reports.tasks import task_lines
+from turbomode_assets.reports.ledger_counts import (
+    age_of_data,
+    reason_counts,
+    vendors_of,
+    verdict_counts,
+)
+from turbomode_assets.reports.tasks import TaskRow, task_lines
 from turbomode_assets.runs.task_status import task_rows
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import Operations, utc_now
 
 
 @click.command()
-def status() -> None:
+@json_option
+def status(as_json: bool) -> None:
     """Show the tasks and the ledger.
 
     Of each task: on or off, when next, the last run, what it waits for. Of the ledger: shares of
     GREEN, AMBER and RED, why, how old, and what is queued.
     """
     settings, console = SettingsResource(), Console()
-    for line in [*_tasks(settings, console.width), Text(), *_ledger(settings, console.width)]:
+    rows, ledger = _task_rows(settings), _ledger(settings)
+    if as_json:
+        tasks = None if rows is None else [asdict(row) for row in rows]
+        print_json({"tasks": tasks, "completeness": _figures(ledger) if ledger else None})
+        return
+    zone = settings.scheduler().time_zone
+    told = _NO_HOME if rows is None else task_lines(rows, zone=zone, width=console.width)
+    for line in [*told, Text(), *(_lines(ledger, console.width) if ledger else _NOT_AUDITED)]:
         console.print(line)
 
 
-def _tasks(settings: SettingsResource, width: int) -> list[Text]:
+_NO_HOME = [Text("Tasks: unknown, for DAGSTER_HOME is not set (`make .env` writes it)")]
+_NOT_AUDITED = [
+    Text("Nothing was audited yet.", style="bold"),
+    Text("Run `make demo`, or materialize raw_candles and audit as the README says."),
+]
+
+
+@dataclass(frozen=True)
+class _Ledger:
+    """The ledger up to its last session, its audits, and the queue of a tenant that ingests."""
+
+    rows: pl.DataFrame
+    audits: pl.DataFrame
+    queue: pl.DataFrame | None
+    as_of: dt.date
+
+
+def _task_rows(settings: SettingsResource) -> list[TaskRow] | None:
+    """What is known of every task; None where no Dagster home is set."""
     config, now = settings.scheduler(), utc_now()
     try:
         with dg.DagsterInstance.get() as instance:
             fail_dead_runs(instance)
             board = board_at(instance, config, TaskPolicy(settings, utc_now), now)
             runs = run_sources(instance, ingests=settings.ingests)
-            rows = task_rows(runs.history, runs.work, board)
-            return task_lines(rows, zone=config.time_zone, width=width)
+            return task_rows(runs.history, runs.work, board)
     except DagsterHomeNotSetError:
-        return [Text("Tasks: unknown, for DAGSTER_HOME is not set (`make .env` writes it)")]
+        return None
 
 
-def _ledger(settings: SettingsResource, width: int) -> list[Text]:
+def _ledger(settings: SettingsResource) -> _Ledger | None:
+    """What was audited; None before the first audit."""
     master = MasterReader(settings.master_root)
     audited = master.stored_span("partition_status")
     if audited is None:
-        return [
-            Text("Nothing was audited yet.", style="bold"),
-            Text("Run `make demo`, or materialize raw_candles and audit as the README says."),
-        ]
-    ledger = master.read("partition_status", caller="status").rows
-    audits = master.read("audits", caller="status").rows
-    queue = Operations(settings.operations_url).queued() if settings.ingests else None
-    return status_lines(ledger, audits, queue, as_of=audited.last, width=width)
+        return None
+    return _Ledger(
+        master.read("partition_status", caller="status").rows,
+        master.read("audits", caller="status").rows,
+        Operations(settings.operations_url).queued() if settings.ingests else None,
+        audited.last,
+    )
+
+
+def _lines(ledger: _Ledger, width: int) -> list[Text]:
+    return status_lines(ledger.rows, ledger.audits, ledger.queue, as_of=ledger.as_of, width=width)
+
+
+def _figures(ledger: _Ledger) -> dict[str, Any]:
+    return {
+        "as_of": ledger.as_of,
+        "vendors": vendors_of(ledger.rows),
+        "sessions": verdict_counts(ledger.rows).to_dicts(),
+        "reasons": reason_counts(ledger.rows).to_dicts(),
+        "ages": age_of_data(ledger.rows, ledger.as_of).to_dicts(),
+        "queue": None if ledger.queue is None else ledger.queue.to_dicts(),
+    }

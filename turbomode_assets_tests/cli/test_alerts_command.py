@@ -1,6 +1,7 @@
 """`turbomode alerts`: what is shown, sent, acknowledged and refused."""
 
 import getpass
+import json
 
 import dagster as dg
 import pytest
@@ -55,6 +56,9 @@ def test_without_a_daemon_a_silent_night_is_told_and_the_command_fails(instance,
     assert "CRITICAL: ingestion has not succeeded for" in receiver.messages[0][1]
     assert "0 told" in run("send", exits_with=1)
     assert len(receiver.messages) == 1
+    told = json.loads(run("list", "--json"))
+    assert [alert["fingerprint"] for alert in told["open"]] == ["silence:ingestion"]
+    assert (told["ended"], told["is_told"]) == ([], True)
 
 
 def test_without_a_daemon_what_a_killed_command_left_unfinished_has_failed(instance, receiver):

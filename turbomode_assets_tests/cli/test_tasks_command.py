@@ -55,6 +55,14 @@ def on(settings):
         return [name for name, is_on in said.items() if is_on]
 
 
+@pytest.mark.usefixtures("settings")
+def test_status_as_json_names_the_tasks_and_says_that_nothing_was_audited():
+    told = json.loads(turbomode("status", "--json"))
+    assert [task["name"] for task in told["tasks"]] == list(SHIPPED)
+    assert {task["last"] for task in told["tasks"]} == {None}
+    assert told["completeness"] is None
+
+
 def test_status_of_a_platform_on_which_nothing_ever_ran_shows_the_six_tasks(settings):
     shown = turbomode("status")
     for name in SHIPPED:

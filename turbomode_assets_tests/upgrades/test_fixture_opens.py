@@ -1,6 +1,7 @@
 """What people have goes on working: installations of earlier versions, opened by this one."""
 
 import datetime as dt
+import json
 import re
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -82,6 +83,18 @@ def test_tasks_that_were_on_stay_on_and_their_last_runs_are_known(shown, typed):
     assert tasks_on(status) == expected["tasks_on"]
     then = {task: tuple(run) for task, run in expected["last_runs"].items()}
     assert last_runs(status) == then
+    told = json.loads(typed("status", "--json"))
+    on = [task["name"] for task in told["tasks"] if task["is_on"]]
+    assert sorted(on) == sorted(expected["tasks_on"])
+    assert told["completeness"]["as_of"] == expected["sessions"]["last"]
+    counted = sum(session["cells"] for session in told["completeness"]["sessions"])
+    assert counted == sum(
+        session["GREEN"] + session["AMBER"] + session["RED"]
+        for session in told["completeness"]["sessions"]
+    )
+    assert {hole["first_session"] for hole in told["completeness"]["queue"]} >= {
+        expected["sessions"]["hole"]
+    }
 
 
 def test_a_task_is_switched_off_and_on_again(installation, typed):
