@@ -65,10 +65,6 @@ class DriftReference:
         """Feature names, in the order of the training matrix."""
         return list(self.features)
 
-    def expected_shares(self, feature: str) -> list[float]:
-        """Share of the training rows in each bin of a feature, the missing values' bin last."""
-        return [count / self.rows for count in self.features[feature].counts]
-
     def save(self, path: Path) -> None:
         """Write the reference as JSON; numbers keep every digit."""
         content: dict[str, Any] = {

@@ -14,7 +14,6 @@ from typing import Any, Literal, Self
 
 from torch import Tensor
 
-from turbomode_assets.contracts.errors import StoreError, first_few
 from turbomode_assets.features.vocabulary.operations import (
     COLUMN_VERSION,
     OPERATIONS,
@@ -127,23 +126,6 @@ def why_not_computable(formula: ColumnFormula) -> str | None:
         if OPERATIONS[name].version != version:
             return f"operation {name} has version {OPERATIONS[name].version}, not {version}"
     return None
-
-
-def require_computable(formulas: Sequence[ColumnFormula], *, owner: str) -> None:
-    """Refuse formulas that this program cannot compute any more.
-
-    Raises:
-        StoreError: naming columns, what they lack, and what to do.
-    """
-    lacking = {each.name: why for each in formulas if (why := why_not_computable(each))}
-    if lacking:
-        raise StoreError(
-            f"{len(lacking)} columns of {owner} cannot be computed: "
-            + first_few(f"{name} ({why})" for name, why in lacking.items()),
-            where=owner,
-            fix="use the version of turbomode_assets that trained it, or train a new model: "
-            "dagster asset materialize -m turbomode_assets --select ensemble --partition SESSION",
-        )
 
 
 def evaluate_all(

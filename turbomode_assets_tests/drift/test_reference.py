@@ -41,11 +41,6 @@ def test_null_and_nan_share_the_bin_of_missing_values_and_stay_out_of_the_quanti
     assert feature.counts == (2, 2, 2, 2, 2)
 
 
-def test_expected_shares_count_the_missing_values():
-    reference = freeze_reference(column([1, 2, 3, 4, None]), ["x"], CONFIG)
-    assert reference.expected_shares("x") == [0.2, 0.2, 0.2, 0.2, 0.2]
-
-
 def test_a_constant_has_a_bin_of_its_own_between_two_empty_ones():
     feature = frozen([3.0] * 10)
     assert feature.counts == (0, 10, 0, 0)

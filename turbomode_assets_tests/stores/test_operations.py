@@ -146,14 +146,6 @@ def test_an_earlier_check_does_not_replace_a_later_one(operations):
     assert operations.checks("candles", MONDAY, MONDAY)["as_of"].to_list() == [FRIDAY]
 
 
-def test_checks_of_earlier_sessions_can_be_forgotten(operations):
-    operations.record_checks("candles", [check("AAPL", day, FRIDAY) for day in WEEK.sessions])
-    operations.record_checks("splits", [check("AAPL", MONDAY, FRIDAY)])
-    assert operations.clear_checks_before(FRIDAY, "candles") == 4
-    assert operations.checks("candles", MONDAY, FRIDAY)["session"].to_list() == [FRIDAY]
-    assert operations.checks("splits", MONDAY, FRIDAY).height == 1
-
-
 def test_many_checks_are_recorded_at_once(operations):
     span = SessionSpan(dt.date(2022, 1, 3), dt.date(2022, 12, 30))
     rows = [check(f"SYM{n}", day, FRIDAY) for n in range(20) for day in span.sessions]

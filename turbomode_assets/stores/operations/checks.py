@@ -56,9 +56,3 @@ def read(
     rows = [tuple(row) for row in connection.execute(query)]
     found = pl.DataFrame(rows, schema=CHECK_SCHEMA, orient="row").sort(_CELL)
     return found if symbols is None else found.filter(pl.col("symbol").is_in(list(symbols)))
-
-
-def clear_before(connection: sa.Connection, kind: str, session: dt.date) -> int:
-    """Remove the cells of earlier sessions and count them."""
-    earlier = (CHECKS.c.kind == kind) & (CHECKS.c.session < session)
-    return connection.execute(sa.delete(CHECKS).where(earlier)).rowcount

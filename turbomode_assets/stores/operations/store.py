@@ -181,11 +181,6 @@ class Operations(OperationsDatabase):
         with self.reading() as connection:
             return check_rows.read(connection, kind, first, last, symbols, timeframe)
 
-    def clear_checks_before(self, session: dt.date, kind: str) -> int:
-        """Forget the fetches of earlier sessions' cells and count them."""
-        with self.transaction() as connection:
-            return check_rows.clear_before(connection, kind, session)
-
     @contextlib.contextmanager
     def _changing_queue(self) -> Iterator[tuple[sa.Connection, int]]:
         """Begin a transaction that alone changes the queue, and read the clock in it."""
