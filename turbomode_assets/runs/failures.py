@@ -87,7 +87,7 @@ def left_undone(
         for run in runs
         if run.number > failed.number
         and run.status is RunStatus.SUCCESS
-        and not wanted.isdisjoint(run.assets)
+        and any(run.includes(asset, failed.job) for asset in wanted)
     ]
     alike: dict[tuple[dt.date, ...], list[str]] = defaultdict(list)
     left = 0
@@ -106,11 +106,11 @@ def _missing(
     failed: RunRecord, later: Sequence[RunRecord], asset: str
 ) -> tuple[dt.date, ...] | None:
     """Sessions for which no later run made an asset; None if there is nothing that is missing."""
-    makers = [run for run in later if asset in run.assets]
+    makers = [run for run in later if run.includes(asset, failed.job)]
     if failed.sessions is None or asset in WITHOUT_SESSIONS:
         return None if makers else ()
     span = failed.sessions
-    stretches = [stretch for run in makers for stretch in run.stretches(asset)]
+    stretches = [stretch for run in makers for stretch in run.stretches(asset, failed.job)]
     if any(first <= span.first and span.last <= last for first, last in stretches):
         return None
     missing = tuple(

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from turbomode_assets.contracts.errors import first_few
-from turbomode_assets.runs.tasks import WITHOUT_SESSIONS
+from turbomode_assets.runs.tasks import ASSETS, WITHOUT_SESSIONS
 from turbomode_assets.sessions import SessionSpan, last_closed_session
 
 NAMED_PARTS = 3
@@ -112,12 +112,20 @@ class RunRecord:
         """
         return any(first <= session <= last for first, last in self.stretches(asset))
 
-    def stretches(self, asset: str) -> list[tuple[dt.date, dt.date]]:
-        """First and last days of the sessions for which it made an asset.
+    def includes(self, part: str, job: str | None = None) -> bool:
+        """Tell whether it was to do an asset, or a check or step of a job.
+
+        A whole run of the job does its checks and steps too, though its record lists none.
+        """
+        is_whole = self.restricted_to is None and self.job == job
+        return part in self.assets or (is_whole and part not in ASSETS)
+
+    def stretches(self, asset: str, job: str | None = None) -> list[tuple[dt.date, dt.date]]:
+        """First and last days of the sessions for which it made an asset, or a part of a job.
 
         One without partitions is made for every session that had closed when the run was asked for.
         """
-        if self.status is not RunStatus.SUCCESS or asset not in self.assets:
+        if self.status is not RunStatus.SUCCESS or not self.includes(asset, job):
             return []
         found = [(self.sessions.first, self.sessions.last)] if self.sessions else []
         if asset in WITHOUT_SESSIONS:

@@ -138,6 +138,9 @@ _BESIDE_TASKS = (
 JOBS = (*_TASKS, *_BESIDE_TASKS)
 """Every job, those of tasks first and in the order of a night."""
 
+ASSETS = frozenset[str]().union(*(job.assets for job in JOBS))
+"""Every asset that a job makes."""
+
 FORMER_JOBS: Mapping[str, str] = {}
 """Name of today's job, by each name that older runs of it hold."""
 
