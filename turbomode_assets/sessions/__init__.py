@@ -5,7 +5,6 @@ candles of a 24/7 instrument) belongs to the next session: partition T covers (p
 """
 
 from turbomode_assets.sessions.calendar import (
-    CALENDAR_END,
     FIRST_SESSION,
     NEW_YORK,
     closures,
@@ -24,6 +23,7 @@ from turbomode_assets.sessions.calendar import (
     sessions_of,
 )
 from turbomode_assets.sessions.intraday import MINUTES_PER_DAY, bars_in_sessions, session_minutes
+from turbomode_assets.sessions.layout import CALENDAR_END
 from turbomode_assets.sessions.span import SessionSpan
 
 __all__ = [

@@ -3,55 +3,26 @@
 import bisect
 import datetime as dt
 import functools
-from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 
 from turbomode_assets.contracts.errors import InputError
-
-if TYPE_CHECKING:
-    import exchange_calendars
+from turbomode_assets.sessions.layout import CALENDAR_END, CALENDAR_START, xnys_layout
 
 NEW_YORK = "America/New_York"
 FIRST_SESSION = dt.date(2000, 1, 3)
-CALENDAR_START = dt.date(1999, 1, 4)
-"""A year before the first partition, so that its look-back has sessions to name."""
-CALENDAR_END = dt.date(2032, 12, 31)
-"""How far holidays are laid out; move it on before it is less than a year away."""
 
 
 @functools.cache
-def _xnys() -> "exchange_calendars.ExchangeCalendar":
-    # It comes with pandas, which who asks for no session need not wait for.
-    import exchange_calendars
-
-    return exchange_calendars.get_calendar(
-        "XNYS", start=CALENDAR_START.isoformat(), end=CALENDAR_END.isoformat()
-    )
+def _layout() -> pl.DataFrame:
+    return xnys_layout()
 
 
 @functools.cache
 def _sessions() -> list[dt.date]:
-    return [stamp.date() for stamp in _xnys().sessions]
-
-
-@functools.cache
-def _session_dates() -> pl.Series:
-    return pl.Series(_sessions(), dtype=pl.Date)
-
-
-@functools.cache
-def _session_opens() -> pl.Series:
-    opens = _xnys().opens.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
-    return pl.Series(opens).dt.replace_time_zone("UTC")
-
-
-@functools.cache
-def _session_closes() -> pl.Series:
-    closes = _xnys().closes.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
-    return pl.Series(closes).dt.replace_time_zone("UTC")
+    return _layout().get_column("session").to_list()
 
 
 @functools.cache
@@ -112,7 +83,7 @@ def session_of(day: dt.date) -> dt.date:
         raise InputError(
             f"{day} lies outside the session calendar",
             where=f"XNYS, {CALENDAR_START} to {CALENDAR_END}",
-            fix="use a day inside it, or move the bounds in sessions/calendar.py",
+            fix="use a day inside it, or move the bounds in sessions/layout.py",
         )
     return sessions[position]
 
@@ -128,7 +99,7 @@ def sessions_of(days: pl.Series) -> pl.Series:
     _require_days(days)
     session_of(days.min())  # type: ignore[arg-type]  # a Date series has a date as its minimum
     session_of(days.max())  # type: ignore[arg-type]
-    known = _session_dates()
+    known = _layout().get_column("session")
     positions = np.searchsorted(known.to_numpy(), days.cast(pl.Date).to_numpy(), side="left")
     return known.gather(positions).alias(days.name)
 
@@ -157,8 +128,7 @@ def offset_session(session: dt.date, count: int) -> dt.date:
 
 def session_open(session: dt.date) -> dt.datetime:
     """Open of a session, UTC."""
-    require_session(session, where="session_open")
-    return _xnys().session_open(session.isoformat()).to_pydatetime()  # type: ignore[no-any-return]
+    return _time("open", require_session(session, where="session_open"))
 
 
 def session_opens(sessions: pl.Series) -> pl.Series:
@@ -171,15 +141,14 @@ def session_opens(sessions: pl.Series) -> pl.Series:
     strays = sessions.filter(following != sessions)
     if len(strays):
         require_session(strays[0], where="session_opens")
-    positions = np.searchsorted(_session_dates().to_numpy(), following.to_numpy())
-    return _session_opens().gather(positions).alias(sessions.name)
+    positions = np.searchsorted(_layout().get_column("session").to_numpy(), following.to_numpy())
+    return _layout().get_column("open").gather(positions).alias(sessions.name)
 
 
 @functools.cache
 def session_close(session: dt.date) -> dt.datetime:
     """Close of a session, UTC; early on half days."""
-    require_session(session, where="session_close")
-    return _xnys().session_close(session.isoformat()).to_pydatetime()  # type: ignore[no-any-return]
+    return _time("close", require_session(session, where="session_close"))
 
 
 def session_closes(sessions: pl.Series) -> pl.Series:
@@ -189,8 +158,8 @@ def session_closes(sessions: pl.Series) -> pl.Series:
         InputError: a day is missing or no session.
     """
     if sessions.is_empty():
-        return sessions.cast(_session_closes().dtype)
-    return _session_closes().gather(session_indices(sessions)).alias(sessions.name)
+        return sessions.cast(_layout().get_column("close").dtype)
+    return _layout().get_column("close").gather(session_indices(sessions)).alias(sessions.name)
 
 
 def last_closed_session(now: dt.datetime) -> dt.date:
@@ -216,6 +185,11 @@ def closures() -> list[dt.date]:
         for offset in range((CALENDAR_END - FIRST_SESSION).days + 1)
     )
     return [day for day in days if day.weekday() < 5 and not is_session(day)]
+
+
+def _time(column: str, session: dt.date) -> dt.datetime:
+    time: dt.datetime = _layout().item(_positions()[session], column)
+    return time.replace(tzinfo=dt.UTC)
 
 
 def _require_days(days: pl.Series) -> None:

@@ -12,12 +12,12 @@ from zoneinfo import ZoneInfo
 from cronsim import CronSim
 
 from turbomode_assets.sessions.calendar import (
-    CALENDAR_START,
     last_closed_session,
     offset_session,
     session_close,
     sessions_between,
 )
+from turbomode_assets.sessions.layout import CALENDAR_START
 
 _REMEMBERED = 65_536
 
