@@ -65,7 +65,7 @@ class Surfaces:
         board = board_at(self.instance, self.config, policy, at(MORNING))
         rows = task_rows(self.runs.history, self.runs.work, board)
         (row,) = (each for each in rows if each.name == task)
-        lines = task_lines([row], zone=NEW_YORK)
+        lines = task_lines([row], seen_at=board.now, zone=NEW_YORK)
         return row.last.outcome, [line.plain.strip() for line in lines[3:]]
 
     def sensor(self, task):

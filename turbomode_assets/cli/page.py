@@ -3,20 +3,12 @@
 import datetime as dt
 
 import click
-import dagster as dg
 from rich.console import Console
 
 from turbomode_assets.cli.json_output import json_option, print_json
 from turbomode_assets.nightly.pages import NightlyPages
-from turbomode_assets.nightly.writing import write_page
-from turbomode_assets.orchestration.assets.nightly_page import nightly_sources
-from turbomode_assets.orchestration.resources.settings import SettingsResource
-from turbomode_assets.orchestration.resources.stores import (
-    LakeResource,
-    MasterReaderResource,
-    MemoryResource,
-)
 from turbomode_assets.sessions import last_closed_session, require_session
+from turbomode_assets.settings import Settings
 from turbomode_assets.stores import Artifacts
 
 SESSION = click.DateTime(formats=["%Y-%m-%d"])
@@ -31,20 +23,14 @@ def page(session: dt.datetime | None, renew: bool, as_json: bool) -> None:
 
     Without SESSION: of the newest session that has a page, or else of the last that has closed.
     """
-    settings, console = SettingsResource(), Console()
-    pages = NightlyPages(Artifacts(settings.artifacts_root))
+    pages, console = NightlyPages(Artifacts(Settings().artifacts_root)), Console()
     wanted = session.date() if session else _newest(pages)
     require_session(wanted, where="turbomode page")
     if renew or not pages.page(wanted).is_file():
-        with dg.DagsterInstance.get() as instance:
-            sources = nightly_sources(
-                settings,
-                MasterReaderResource(settings=settings),
-                MemoryResource(settings=settings),
-                LakeResource(settings=settings),
-                instance,
-            )
-            write_page(sources, pages, wanted)
+        # The graph takes seconds to load: not where the page is there.
+        from turbomode_assets.cli.page_writing import write_page_now
+
+        write_page_now(pages, wanted)
     path = pages.page(wanted)
     if as_json:
         print_json({"session": wanted, "page": str(path)})

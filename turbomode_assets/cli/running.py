@@ -4,6 +4,7 @@ import logging
 import time
 import uuid
 from collections.abc import Mapping
+from pathlib import Path
 
 import click
 import dagster as dg
@@ -15,6 +16,7 @@ from rich.console import Console
 
 from turbomode_assets.orchestration.automation.command_runs import command_tags, held_run
 from turbomode_assets.orchestration.run_records import reason_of
+from turbomode_assets.runs.last_look import forget_look
 from turbomode_assets.sessions import SessionSpan
 
 
@@ -43,6 +45,7 @@ class Runner:
                 tags={**_range_tags(span), **command_tags(), **(tags or {})},
                 raise_on_error=False,
             )
+        forget_look(Path(self._instance.root_directory))
         if not result.success:
             raise click.ClickException(f"job {job} failed for {span}; the reason stands above")
 

@@ -2,20 +2,15 @@
 
 import datetime as dt
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import click
-import dagster as dg
 import polars as pl
-from dagster._core.errors import DagsterHomeNotSetError
 from rich.console import Console
 from rich.text import Text
 
 from turbomode_assets.cli.json_output import json_option, print_json
-from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs
-from turbomode_assets.orchestration.automation.tasks import TaskPolicy, board_at
-from turbomode_assets.orchestration.resources.settings import SettingsResource
-from turbomode_assets.orchestration.run_sources import run_sources
 from turbomode_assets.reports import status_lines
 from turbomode_assets.reports.ledger_counts import (
     age_of_data,
@@ -23,8 +18,9 @@ from turbomode_assets.reports.ledger_counts import (
     vendors_of,
     verdict_counts,
 )
-from turbomode_assets.reports.tasks import TaskRow, task_lines
-from turbomode_assets.runs.task_status import task_rows
+from turbomode_assets.reports.tasks import task_lines
+from turbomode_assets.runs.last_look import TaskLook, kept_look
+from turbomode_assets.settings import Settings
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import Operations, utc_now
 
@@ -37,14 +33,18 @@ def status(as_json: bool) -> None:
     Of each task: on or off, when next, the last run, what it waits for. Of the ledger: shares of
     GREEN, AMBER and RED, why, how old, and what is queued.
     """
-    settings, console = SettingsResource(), Console()
-    rows, ledger = _task_rows(settings), _ledger(settings)
+    settings, console = Settings(), Console()
+    look, ledger = _task_look(settings), _ledger(settings)
     if as_json:
-        tasks = None if rows is None else [asdict(row) for row in rows]
-        print_json({"tasks": tasks, "completeness": _figures(ledger) if ledger else None})
+        tasks = None if look is None else [asdict(row) for row in look.rows]
+        completeness = _figures(ledger) if ledger else None
+        seen_at = look.at if look else None
+        print_json({"tasks": tasks, "tasks_seen_at": seen_at, "completeness": completeness})
         return
     zone = settings.scheduler().time_zone
-    told = _NO_HOME if rows is None else task_lines(rows, zone=zone, width=console.width)
+    told = _NO_HOME
+    if look is not None:
+        told = task_lines(look.rows, seen_at=look.at, zone=zone, width=console.width)
     for line in [*told, Text(), *(_lines(ledger, console.width) if ledger else _NOT_AUDITED)]:
         console.print(line)
 
@@ -66,20 +66,21 @@ class _Ledger:
     as_of: dt.date
 
 
-def _task_rows(settings: SettingsResource) -> list[TaskRow] | None:
+def _task_look(settings: Settings) -> TaskLook | None:
     """What is known of every task; None where no Dagster home is set."""
-    config, now = settings.scheduler(), utc_now()
-    try:
-        with dg.DagsterInstance.get() as instance:
-            fail_dead_runs(instance)
-            board = board_at(instance, config, TaskPolicy(settings, utc_now), now)
-            runs = run_sources(instance, ingests=settings.ingests)
-            return task_rows(runs.history, runs.work, board)
-    except DagsterHomeNotSetError:
+    if settings.dagster_home is None:
         return None
+    rounds = dt.timedelta(seconds=2 * settings.scheduler().task_interval_seconds)
+    look = kept_look(Path(settings.dagster_home), after=utc_now() - rounds)
+    if look is None:
+        # No daemon looks at the tasks: asking Dagster's instance takes seconds to load.
+        from turbomode_assets.cli.looking import look_at_tasks
+
+        look = look_at_tasks()
+    return look
 
 
-def _ledger(settings: SettingsResource) -> _Ledger | None:
+def _ledger(settings: Settings) -> _Ledger | None:
     """What was audited; None before the first audit."""
     master = MasterReader(settings.master_root)
     audited = master.stored_span("partition_status")

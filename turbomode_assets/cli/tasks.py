@@ -1,6 +1,7 @@
 """`turbomode run`, `pause` and `resume`: the tasks of the night, by hand."""
 
 import datetime as dt
+from pathlib import Path
 
 import click
 import dagster as dg
@@ -16,6 +17,7 @@ from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.run_records import DagsterRunHistory
 from turbomode_assets.runs.due import Start
 from turbomode_assets.runs.history import RunHistory
+from turbomode_assets.runs.last_look import forget_look
 from turbomode_assets.runs.tasks import JOB_OF_TASK, jobs_of
 from turbomode_assets.sessions import SessionSpan, last_closed_session, require_session
 from turbomode_assets.stores.operations import utc_now
@@ -74,6 +76,7 @@ def _switch(tasks: tuple[str, ...], *, on: bool) -> None:
             switch(instance, config, task, on=on)
             said = f"is {'on' if on else 'off'}"
             console.print(f"{task} {said}" + (" already" if before[task] == on else " now"))
+        forget_look(Path(instance.root_directory))
 
 
 def _closed(day: dt.date | None, now: dt.datetime) -> dt.date:

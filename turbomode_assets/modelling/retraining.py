@@ -9,7 +9,6 @@ from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.ensemble.retraining import RetrainingCause, TrainingState, retraining_cause
-from turbomode_assets.features import feature_names
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.settings import Settings
 from turbomode_assets.stores import Lake, MasterReader, ModelMemory
@@ -118,7 +117,7 @@ def _outcomes(
     same_rule = versions_trained_on(memory, "triple_barrier", rule)
     if champion is None or champion.model_version not in same_rule:
         return pl.DataFrame(schema=KNOWN_OUTCOMES | dict.fromkeys(names, pl.Float64()))
-    lake = Lake(settings.lake_root, settings.tenant_name, lake_tables(feature_names()))
+    lake = Lake(settings.lake_root, settings.tenant_name, lake_tables())
     span = SessionSpan(champion.as_of_session, session)
     metrics = memory.query(
         "SELECT metrics FROM model_metadata WHERE model_version = ?", [champion.model_version]

@@ -40,14 +40,16 @@ class TaskRow:
     notes: tuple[str, ...]
 
 
-def task_lines(rows: Sequence[TaskRow], *, zone: str, width: int = NARROWEST) -> list[Text]:
+def task_lines(
+    rows: Sequence[TaskRow], *, seen_at: dt.datetime, zone: str, width: int = NARROWEST
+) -> list[Text]:
     """Return a line for each task, and one for each error or note; times are of `zone`.
 
     Only the errors and notes may be longer than `width` (`NARROWEST` at least).
     """
     width = max(width, NARROWEST)
     lines = [
-        Text(f"Tasks (times of {zone})", style="bold"),
+        Text(f"Tasks at {seen_at.astimezone(ZoneInfo(zone)):%H:%M:%S} ({zone})", style="bold"),
         Text(
             f"  {'':<18}{'next':<17}{'last run':<22}{'began':<12}{'took':>8}",
             style="dim",

@@ -1,8 +1,13 @@
 """`turbomode run`, `pause`, `resume` and the tasks of `status`, over a real instance."""
 
+import datetime as dt
 import json
+import os
 import re
 import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import dagster as dg
 import pytest
@@ -16,7 +21,12 @@ from turbomode_assets.orchestration.automation.command_runs import (
     held_task,
 )
 from turbomode_assets.orchestration.automation.switches import are_on
-from turbomode_assets.orchestration.automation.tasks import TaskPolicy, board_at
+from turbomode_assets.orchestration.automation.tasks import (
+    TaskPolicy,
+    board_at,
+    build_task_sensors,
+)
+from turbomode_assets.runs.last_look import TaskLook, keep_look
 from turbomode_assets.sessions import last_closed_session, offset_session
 from turbomode_assets.stores.operations import utc_now
 from turbomode_assets_tests.builders import REPOSITORY, small_settings
@@ -111,6 +121,33 @@ def test_status_says_what_a_task_that_is_on_would_do_and_what_it_awaits(settings
     shown = turbomode("status")
     assert re.search(r"\d{4}-\d\d-\d\d starts at the next look of the daemon", shown)
     assert re.search(r"\d{4}-\d\d-\d\d awaits scanner, which", shown)
+
+
+def test_status_tells_what_the_daemon_saw_less_than_a_minute_ago_without_asking_dagster(settings):
+    turbomode("resume", "ingestion")
+    with dg.DagsterInstance.get() as instance:
+        sensors = build_task_sensors(settings.scheduler(), settings)
+        (ingestion,) = (sensor for sensor in sensors if sensor.name == "ingestion")
+        with dg.build_sensor_context(instance) as context:
+            ingestion(context)
+    command = "from turbomode_assets.cli import main; main(['status', '--json'], standalone_mode=0)"
+    code = f"import sys; {command}; print('dagster' in sys.modules, file=sys.stderr)"
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert told.stderr.strip() == "False"
+    seen = json.loads(told.stdout)
+    asked = json.loads(turbomode("status", "--json"))
+    assert asked == seen
+    turbomode("pause", "ingestion")
+    now = json.loads(turbomode("status", "--json"))
+    assert now["tasks_seen_at"] > seen["tasks_seen_at"]
+    assert [row["is_on"] for row in (seen["tasks"][0], now["tasks"][0])] == [True, False]
+
+
+@pytest.mark.usefixtures("settings")
+def test_status_does_not_tell_what_was_seen_long_ago():
+    long_ago = utc_now() - dt.timedelta(seconds=61)
+    keep_look(Path(os.environ["DAGSTER_HOME"]), TaskLook(long_ago, []))
+    assert len(json.loads(turbomode("status", "--json"))["tasks"]) == 6
 
 
 def test_a_run_by_hand_is_the_tasks_own_for_status_and_for_the_sensors(settings):

@@ -3,11 +3,13 @@ import datetime as dt
 from turbomode_assets.reports.tasks import LastRun, TaskRow, task_lines
 
 DUE = dt.datetime(2017, 11, 14, 3, 45, tzinfo=dt.UTC)
+SEEN = dt.datetime(2017, 11, 11, 3, 46, 5, tzinfo=dt.UTC)
 BEGAN = dt.datetime(2017, 11, 11, 3, 45, 20, tzinfo=dt.UTC)
 
 
 def text(*rows, width=80):
-    return "\n".join(line.plain for line in task_lines(rows, zone="America/New_York", width=width))
+    lines = task_lines(rows, seen_at=SEEN, zone="America/New_York", width=width)
+    return "\n".join(line.plain for line in lines)
 
 
 def row(last, *, is_on=True, notes=()):
@@ -17,7 +19,7 @@ def row(last, *, is_on=True, notes=()):
 def test_a_task_is_told_in_a_line_with_times_of_the_zone():
     last = LastRun("2017-11-10", "succeeded", BEGAN, 20.4, None)
     assert text(row(last)).splitlines() == [
-        "Tasks (times of America/New_York)",
+        "Tasks at 22:46:05 (America/New_York)",
         "                    next             last run              began           took",
         "  drift_monitor on  Mon 11-13 22:45  2017-11-10 succeeded  11-10 22:45     20 s",
     ]

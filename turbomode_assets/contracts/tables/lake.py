@@ -223,8 +223,8 @@ def features_table(feature_names: Sequence[str]) -> TableContract:
     )
 
 
-def lake_tables(feature_names: Sequence[str]) -> dict[str, TableContract]:
-    """Every table of a tenant's lake."""
+def lake_tables(feature_names: Sequence[str] = ()) -> dict[str, TableContract]:
+    """Every table of a tenant's lake; who names no features reads them as they are stored."""
     tables = (
         BARS,
         REPAIRS,

@@ -15,6 +15,7 @@ Why sensors, and neither schedules nor automation conditions:
 import datetime as dt
 import functools
 from collections.abc import Callable
+from pathlib import Path
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -36,6 +37,8 @@ from turbomode_assets.orchestration.run_records import (
 )
 from turbomode_assets.runs.due import Start, TaskBoard
 from turbomode_assets.runs.history import oldest_relevant, runs_of
+from turbomode_assets.runs.last_look import TaskLook, keep_look, kept_look
+from turbomode_assets.runs.task_status import task_rows
 from turbomode_assets.runs.tasks import TASK_TAG, work_of_tasks
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import utc_now
@@ -117,7 +120,9 @@ def task_sensor(
     def look(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         moment = now()
         fail_dead_runs(context.instance)
-        decision = board_at(context.instance, config, policy, moment).decide(name)
+        board = board_at(context.instance, config, policy, moment)
+        _keep_look(context.instance, config, policy, board)
+        decision = board.decide(name)
         if not decision.starts:
             return dg.SkipReason(first_few(decision.reasons))
         return dg.SensorResult(
@@ -146,6 +151,22 @@ def board_at(
         held_because=policy.held_because,
         idle_because=functools.partial(policy.idle_because, instance),
     )
+
+
+def task_look(instance: dg.DagsterInstance, policy: TaskPolicy, board: TaskBoard) -> TaskLook:
+    """Describe every task as the board has it."""
+    history = DagsterRunHistory(instance, ingests=policy.ingests)
+    return TaskLook(board.now, task_rows(history, work_of_tasks(ingests=policy.ingests), board))
+
+
+def _keep_look(
+    instance: dg.DagsterInstance, config: SchedulerConfig, policy: TaskPolicy, board: TaskBoard
+) -> None:
+    """Keep what a sensor sees for who asks soon; the first of a round does so for all."""
+    home = Path(instance.root_directory)
+    half_a_round = dt.timedelta(seconds=config.task_interval_seconds / 2)
+    if kept_look(home, after=board.now - half_a_round) is None:
+        keep_look(home, task_look(instance, policy, board))
 
 
 def run_request(
