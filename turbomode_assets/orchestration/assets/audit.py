@@ -4,8 +4,10 @@ import datetime as dt
 from typing import Any
 
 import dagster as dg
+import polars as pl
 
 from turbomode_assets.completeness.shares import sessions_below
+from turbomode_assets.contracts.errors import first_few
 from turbomode_assets.contracts.tables import PARTITION_STATUS
 from turbomode_assets.ingestion.auditing import AuditRun
 from turbomode_assets.ingestion.fetched import MASTER_WRITER_KEY
@@ -95,15 +97,31 @@ def sessions_are_complete(
     floor = settings.data_quality().gate.session_green_share
     ledger = master.open().read("partition_status", caller="check", span=span).rows
     poor = sessions_below(ledger, floor)
-    return dg.AssetCheckResult(
-        passed=poor.is_empty(),
-        severity=dg.AssetCheckSeverity.ERROR,
-        metadata={
-            "floor": floor,
-            "sessions_below": poor.height,
+    facts: dict[str, Any] = {"floor": floor, "sessions_below": poor.height}
+    if poor.height:
+        facts |= {
             "worst": dg.MetadataValue.md(preview_markdown(poor)),
-            "fix": backfill_remedy(settings, span),
-        },
+            "fix": _poor_remedy(settings, poor),
+        }
+        # Whoever materializes in a terminal sees the log, and none of a check's metadata.
+        context.log.error(f"{_told(poor, floor)}\n  fix: {facts['fix']}")
+    return dg.AssetCheckResult(
+        passed=poor.is_empty(), severity=dg.AssetCheckSeverity.ERROR, metadata=facts
+    )
+
+
+def _told(poor: pl.DataFrame, floor: float) -> str:
+    worst = poor.select("session", "green_share").iter_rows()
+    shares = first_few(f"{session} {share:.1%}" for session, share in worst)
+    return f"less than {floor:.0%} is GREEN: {shares}"
+
+
+def _poor_remedy(settings: SettingsResource, poor: pl.DataFrame) -> str:
+    sessions = poor.get_column("session").sort()
+    return (
+        f"{backfill_remedy(settings, SessionSpan(sessions[0], sessions[-1]))}; what no vendor has "
+        "stays missing: leave these sessions out of the range, or lower "
+        "`gate.session_green_share` in data_quality_config.json"
     )
 
 

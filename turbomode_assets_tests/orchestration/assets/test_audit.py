@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import dagster as dg
 import polars as pl
 import pytest
 
@@ -148,13 +149,26 @@ def test_a_session_that_was_skipped_is_noticed_by_the_next_ones_audit(market):
     assert set(skipped["reasons"]) == {"missing"}
 
 
-def test_too_poor_a_session_stops_the_run_before_bars(market):
+def test_too_poor_a_session_stops_the_run_before_bars_and_the_log_names_it(market):
     run_assets(market, ["raw_candles"], SessionSpan(NIGHT, NIGHT))
     symbols = ledger_of(market)["symbol"].unique().sort().to_list()
     for symbol in symbols[:5]:
         put(market, symbol, NIGHT, candles_at(market, symbol, NIGHT).clear())
-    result = run_assets(market, ["audit", "bars"], SessionSpan(NIGHT, NIGHT), raise_on_error=False)
+    instance = dg.DagsterInstance.ephemeral()
+    result = run_assets(
+        market,
+        ["audit", "bars"],
+        SessionSpan(NIGHT, NIGHT),
+        instance=instance,
+        raise_on_error=False,
+    )
     assert not result.success
     evaluations = {each.check_name: each for each in result.get_asset_check_evaluations()}
-    assert not evaluations["sessions_are_complete"].passed
+    check = evaluations["sessions_are_complete"]
+    assert not check.passed
+    command = f"turbomode backfill --from {NIGHT} --to {NIGHT}"
+    assert check.metadata["fix"].value.startswith(command)
+    share = 1 - 5 / len(symbols)
+    said = f"less than 50% is GREEN: {NIGHT} {share:.1%}\n  fix: {command}"
+    assert any(said in entry.user_message for entry in instance.all_logs(result.run_id))
     assert "bars" not in [event.step_key for event in result.all_events if event.is_step_start]
