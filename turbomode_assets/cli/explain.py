@@ -32,16 +32,23 @@ SHOWN_FEATURES = 8
     default=None,
     help="Also write it as one HTML page into this file.",
 )
+@click.option(
+    "--again",
+    is_flag=True,
+    help="Ask the nine models again, and say whether they give what went out.",
+)
 @json_option
-def explain(symbol: str, session: dt.datetime, top: int, page: Path | None, as_json: bool) -> None:
+def explain(
+    symbol: str, session: dt.datetime, top: int, page: Path | None, again: bool, as_json: bool
+) -> None:
     """Say why SYMBOL's signal of SESSION (YYYY-MM-DD) is what it is."""
-    # What trains and what computes features takes seconds to load: not for a wrong option.
+    # What reads the stores takes a while to load: not for a wrong option.
     from turbomode_assets.cli.explaining import explained_signal
     from turbomode_assets.modelling.signal_sources import SignalSources
 
     console = Console(stderr=as_json)
     sources = SignalSources.find(Settings(), symbol, session.date())
-    told = explained_signal(sources, top=top)
+    told = explained_signal(sources, top=top, anew=again)
     if as_json:
         parts = vars(told).items()
         print_json({n: p.to_dicts() if isinstance(p, pl.DataFrame) else p for n, p in parts})

@@ -1,5 +1,7 @@
-"""Everything that explains a stored signal, computed again from what it was made from."""
+"""Everything that explains a stored signal, from what was recorded with it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
@@ -7,19 +9,11 @@ import polars as pl
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import SignalsConfig, TripleBarrierConfig
 from turbomode_assets.contracts.columns import CLASSES
-from turbomode_assets.contracts.errors import first_few
-from turbomode_assets.ensemble.contributions import feature_contributions, top_contributions
-from turbomode_assets.features import describe_features, present_set
-from turbomode_assets.modelling.feature_sets import model_feature_set
 from turbomode_assets.modelling.signal_sources import SignalSources
-from turbomode_assets.models import Probabilities
 from turbomode_assets.reports.explanation import ExplainedSignal
 from turbomode_assets.signals.decision import HOLD
 from turbomode_assets.signals.explanation import (
-    EQUAL_WITHIN,
     deciding_rule,
-    explained_classes,
-    largest_difference,
     places_in_history,
     probability_table,
 )
@@ -27,8 +21,26 @@ from turbomode_assets.signals.explanation import (
 _TIMEFRAME = "1d"
 
 
-def explained_signal(sources: SignalSources, *, top: int) -> ExplainedSignal:
-    """Recompute everything that explains a stored signal; `top` features for each side.
+@dataclass(frozen=True)
+class ModelReasons:
+    """What the model's own parts say of a signal: recorded with it, or computed again.
+
+    `probabilities` and `contributions` as in `ExplainedSignal`, without places in the history.
+    `source` says where they are from, `check` whether they give what went out.
+    """
+
+    source: str
+    probabilities: pl.DataFrame
+    contributions: pl.DataFrame
+    check: str
+    check_failed: bool = False
+    warnings: Sequence[str] = ()
+
+
+def explained_signal(sources: SignalSources, *, top: int, anew: bool) -> ExplainedSignal:
+    """Gather everything that explains a stored signal; `top` features for each side.
+
+    What its model says is computed anew where asked, or where it was not recorded.
 
     Raises:
         MissingDataError: versions that it was made from are no longer stored.
@@ -36,9 +48,12 @@ def explained_signal(sources: SignalSources, *, top: int) -> ExplainedSignal:
     """
     row = sources.row
     # First, for it reads what refuses soonest: files of the model, stored features.
-    table, recomputed = _recomputed(sources)
-    difference = largest_difference(sources.probabilities, recomputed)
-    is_equal = difference <= EQUAL_WITHIN
+    reasons = None if anew else _recorded(sources, top)
+    if reasons is None:
+        # What trains and what computes features takes seconds to load.
+        from turbomode_assets.cli.recomputing import recomputed
+
+        reasons = recomputed(sources, top)
     decided, rule = deciding_rule(sources.probabilities, sources.model.rules.read(SignalsConfig))
     ledger = sources.ledger
     verdicts = ledger.filter(pl.col("timeframe") == _TIMEFRAME).select("session", "verdict")
@@ -49,39 +64,49 @@ def explained_signal(sources: SignalSources, *, top: int) -> ExplainedSignal:
         origin=_origin_facts(sources),
         live=sources.live,
         decisions=sources.decisions,
-        probabilities=table,
-        contributions=_contributions(sources, top),
+        probabilities=reasons.probabilities,
+        probabilities_source=reasons.source,
+        contributions=_placed(sources, reasons.contributions),
         bars=sources.bars.join(
             verdicts, on="session", how="left", validate="1:1", maintain_order="left"
         ),
         ledger=ledger.filter(pl.col("session") == sources.session),
-        check=f"The stack's probabilities {'equal' if is_equal else 'DIFFER from'} the stored "
-        f"ones: largest difference {difference:.1e}, allowed {EQUAL_WITHIN:.0e}.",
-        check_failed=not is_equal,
-        warnings=_warnings(sources, decided),
+        check=reasons.check,
+        check_failed=reasons.check_failed,
+        warnings=[*_warnings(sources, decided), *reasons.warnings],
     )
 
 
-def _recomputed(sources: SignalSources) -> tuple[pl.DataFrame, Probabilities]:
-    """What each of the nine models says of the stored features, and the stack's own row."""
-    model = sources.model
-    base = model.base_probabilities(sources.matrix)
-    stack = model.calibrator.apply(model.meta_learner.predict_proba(base))[0]
-    return probability_table(list(model.models), base[0], stack), stack
+def _recorded(sources: SignalSources, top: int) -> ModelReasons | None:
+    """What was recorded with the signal; None where that was not, or less than is asked for."""
+    said = sources.recorded("model_probabilities").sort("place")
+    moved = sources.recorded("contributions").filter(pl.col("rank") <= top)
+    if said.is_empty() or moved.is_empty():
+        return None
+    if moved.item(-1, "rank") < min(top, len(sources.model.columns)):
+        return None
+    columns = [f"p_{name.lower()}" for name in CLASSES]
+    names = said.get_column("model").to_list()
+    gone = pl.lit("the model's formula was no longer declared when the signal was given")
+    return ModelReasons(
+        source="recorded with the signal",
+        probabilities=probability_table(
+            names, said.select(columns).to_numpy(), sources.probabilities
+        ),
+        contributions=moved.sort("class", "rank").with_columns(pl.col("formula").fill_null(gone)),
+        check="Of the stack, what went out; --again computes all of them from the stored features.",
+    )
 
 
-def _contributions(sources: SignalSources, top: int) -> pl.DataFrame:
-    model, matrix = sources.model, sources.matrix
-    added = feature_contributions(model.models, matrix)
-    largest = top_contributions(added, matrix.values, model.columns, count=top)
-    sides = explained_classes(sources.row["signal"])
-    shown = pl.concat(largest.filter(pl.col("class") == side) for side in sides)
-    names = shown.get_column("feature").unique(maintain_order=True).to_list()
-    unknown = pl.lit("this version of turbomode_assets has no such feature")
-    formulas = describe_features().select("formula", feature="name")
-    for more in (places_in_history(sources.history, names), formulas):
-        shown = shown.join(more, on="feature", how="left", validate="m:1", maintain_order="left")
-    return shown.with_columns(pl.col("formula").fill_null(unknown))
+def _placed(sources: SignalSources, moved: pl.DataFrame) -> pl.DataFrame:
+    """Say of each feature where its value stands in the symbol's history."""
+    names = moved.get_column("feature").unique(maintain_order=True).to_list()
+    places = places_in_history(sources.history(names), names)
+    placed = moved.join(places, on="feature", how="left", validate="m:1", maintain_order="left")
+    return placed.select(
+        *("class", "rank", "feature", "value", "contribution"),
+        *("percentile", "sessions", "formula"),
+    )
 
 
 def _signal_facts(sources: SignalSources, rule: str) -> dict[str, str]:
@@ -172,12 +197,4 @@ def _warnings(sources: SignalSources, decided: str) -> list[str]:
         found.append("The outcome was labelled by another triple_barrier rule than the model's.")
     if model.provenance["config_digest"] != row["config_digest"]:
         found.append("The model's files hold another configuration than the signal records.")
-    read = model_feature_set(model.stored_features)
-    present = present_set(read.benchmark)
-    changed = [name for name, digest in read.columns.items() if present.columns.get(name) != digest]
-    if changed:
-        found.append(
-            f"The model reads {len(changed)} columns by formulas that this program no longer has: "
-            f"{first_few(changed)}. What is written of these here is the present formula, if any."
-        )
     return found

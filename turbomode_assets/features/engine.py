@@ -21,7 +21,8 @@ from turbomode_assets.features.devices import (
     cut,
     run_chunks,
 )
-from turbomode_assets.features.formulas import ColumnFormula, evaluate_all
+from turbomode_assets.features.evaluation import evaluate_all
+from turbomode_assets.features.formulas import ColumnFormula
 from turbomode_assets.features.panel import (
     Panel,
     build_panel,

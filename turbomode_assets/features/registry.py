@@ -11,7 +11,8 @@ import polars as pl
 from torch import Tensor
 
 from turbomode_assets.contracts.errors import InputError, first_few
-from turbomode_assets.features.formulas import ColumnFormula, Scope, noted, versions_used
+from turbomode_assets.features.evaluation import noted, versions_used
+from turbomode_assets.features.formulas import ColumnFormula, Scope
 
 Body = TypeVar("Body", bound=Callable[..., Tensor])
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Self
 
 from turbomode_assets.features.formulas import ColumnFormula
-from turbomode_assets.features.registry import registered_features
 
 EARLIER_SETS = Path(__file__).with_name("earlier_sets.json")
 """Formulas of the sets that were named by a digest of their source, by that digest. A model of such
@@ -53,6 +52,9 @@ class FeatureSet:
 
 def present_set(benchmark: str | None = None) -> FeatureSet:
     """Every feature that this program declares."""
+    # Declarations come with torch, which who reads a model's columns need not wait for.
+    from turbomode_assets.features.registry import registered_features
+
     return FeatureSet(registered_features(), benchmark)
 
 

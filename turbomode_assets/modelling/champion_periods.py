@@ -13,6 +13,7 @@ from turbomode_assets.config.training import SignalsConfig, TripleBarrierConfig
 from turbomode_assets.contracts.errors import MissingDataError, TurbomodeError
 from turbomode_assets.contracts.table import describe_rows
 from turbomode_assets.ensemble import Ensemble, load_ensemble, prediction_matrix
+from turbomode_assets.ensemble.meta_learner import BaseProbabilities
 from turbomode_assets.features import LONGEST_WINDOW, FeatureSet
 from turbomode_assets.modelling.feature_sets import model_feature_set, select_columns
 from turbomode_assets.modelling.gate import joined_reasons
@@ -70,10 +71,23 @@ class PredictionInputs:
 
 @dataclass(frozen=True)
 class PeriodPredictions:
-    """Predictions of a reign with what is traded on them, and who was left out of them."""
+    """Predictions of a reign with what is traded on them, and who was left out of them.
+
+    `keys` (symbol, session), `matrix` and `base`, the base models' probabilities, are row by row
+    what was predicted from.
+    """
 
     rows: pl.DataFrame
     scan: Scan
+    period: ChampionPeriod
+    keys: pl.DataFrame
+    matrix: Matrix
+    base: BaseProbabilities
+
+    @property
+    def model_version(self) -> str:
+        """Whose predictions they are."""
+        return self.period.champion.model_version
 
 
 class Challengers:
@@ -99,7 +113,7 @@ class Challengers:
             if reign.champion.model_version in self._left_out:
                 self.reigns.remove(reign)
 
-    def predict(self, market: PredictionInputs) -> list[tuple[pl.DataFrame, float]]:
+    def predict(self, market: PredictionInputs) -> list[tuple[PeriodPredictions, float]]:
         """Each challenger's predictions and the share of the symbols that go out with them."""
         answers = [
             self._try(reign.champion, partial(_challenge, reign, market)) for reign in self.reigns
@@ -149,9 +163,10 @@ def predict(reign: ChampionPeriod, market: PredictionInputs) -> PeriodPrediction
     scan.require_every_session(
         reader=f"model {champion.model_version}", where=f"signals, {reign.sessions}"
     )
+    base = model.base_probabilities(matrix)
     predictions = make_predictions(
         rows,
-        model.predict_proba(matrix),
+        model.stacked(base),
         model.rules.read(SignalsConfig),
         model_version=champion.model_version,
         feature_digest=champion.feature_digest,
@@ -161,12 +176,13 @@ def predict(reign: ChampionPeriod, market: PredictionInputs) -> PeriodPrediction
         gate_override=joined_reasons(champion.gate_override, market.gate_override),
     )
     barriers = model.rules.read(TripleBarrierConfig)
-    return PeriodPredictions(with_trade_terms(predictions, scan.tradeable, barriers), scan)
+    traded = with_trade_terms(predictions, scan.tradeable, barriers)
+    return PeriodPredictions(traded, scan, reign, rows, matrix, base)
 
 
-def _challenge(reign: ChampionPeriod, market: PredictionInputs) -> tuple[pl.DataFrame, float]:
+def _challenge(reign: ChampionPeriod, market: PredictionInputs) -> tuple[PeriodPredictions, float]:
     share = reign.model.rules.read_key(ModelPromotionGateConfig, "ab_share")
-    return predict(reign, market).rows, share
+    return predict(reign, market), share
 
 
 def _scan(reign: ChampionPeriod, market: PredictionInputs) -> tuple[Scan, Matrix, pl.DataFrame]:

@@ -10,10 +10,9 @@ import polars as pl
 
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
-from turbomode_assets.ensemble.artefact import StoredFeatures, stored_features
-from turbomode_assets.features import FeatureSet, present_set
-from turbomode_assets.features.formulas import ColumnFormula, why_not_computable
-from turbomode_assets.features.sets import earlier_set
+from turbomode_assets.ensemble.record import StoredFeatures, read_record
+from turbomode_assets.features.formulas import ColumnFormula
+from turbomode_assets.features.sets import FeatureSet, earlier_set, present_set
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import Artifacts, Lake, ModelMemory, PinnedRows
 from turbomode_assets.stores.artifacts import ENSEMBLE
@@ -75,8 +74,8 @@ def read_by_models(
     sets, unknown = [], {}
     for version in in_force(memory, sessions).get_column("model_version").unique().sort():
         try:
-            stored = stored_features(artifacts.model_folder(version) / ENSEMBLE)
-            sets.append(model_feature_set(stored))
+            record = read_record(artifacts.model_folder(version) / ENSEMBLE)
+            sets.append(model_feature_set(record.stored_features))
         except StoreError as error:
             unknown[version] = str(error)
     return ModelsRead(tuple(sets), unknown)
@@ -94,6 +93,8 @@ def earlier_formulas(present: FeatureSet, read: Sequence[FeatureSet]) -> list[Fe
 
     Of every benchmark a set; a formula that cannot be computed any more is left out.
     """
+    from turbomode_assets.features.evaluation import why_not_computable
+
     found: dict[str | None, dict[str, ColumnFormula]] = {}
     for each in read:
         for formula in each.formulas:
@@ -165,7 +166,7 @@ def columns_of_model(
     lake: Lake, features: pl.DataFrame, model: Path, span: SessionSpan, *, caller: str
 ) -> pl.DataFrame:
     """Select from rows of features those of a span, in the columns of a model by its folder."""
-    stored = stored_features(model / ENSEMBLE)
+    stored = read_record(model / ENSEMBLE).stored_features
     wanted = model_feature_set(stored)
     held = stored_columns(lake, span, caller=caller, benchmarks=[wanted.benchmark]).rows
     rows = features.filter(pl.col("session").is_between(span.first, span.last))
@@ -214,6 +215,9 @@ def _from_places(name: str, found: pl.DataFrame) -> pl.Expr:
 def _not_stored(
     sessions: pl.DataFrame, found: pl.DataFrame, wanted: FeatureSet, reader: str
 ) -> MissingDataError | StoreError:
+    # What computes formulas comes with torch: not for who only reads what is stored.
+    from turbomode_assets.features.evaluation import why_not_computable
+
     names = pl.DataFrame({"name": list(wanted.columns)})
     missing = sessions.join(names, how="cross").join(found, on=["session", "name"], how="anti")
     days = missing.get_column("session").unique().sort()

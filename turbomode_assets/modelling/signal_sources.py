@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,8 +17,8 @@ from turbomode_assets.contracts.columns import CLASSES
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
 from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.curation import with_sectors
-from turbomode_assets.ensemble import Ensemble, load_ensemble
-from turbomode_assets.features import feature_names
+from turbomode_assets.ensemble.record import EnsembleRecord, read_record
+from turbomode_assets.features.sets import FeatureSet
 from turbomode_assets.labels import market_regimes
 from turbomode_assets.modelling.corporate_actions import read_corporate_actions
 from turbomode_assets.modelling.feature_sets import (
@@ -81,7 +82,7 @@ class SignalSources:
     @classmethod
     def find(cls, settings: Settings, symbol: str, session: dt.date) -> "SignalSources":
         """Find the signal of a symbol and session; see `stored_signal` for refusals."""
-        lake = Lake(settings.lake_root, settings.tenant_name, lake_tables(feature_names()))
+        lake = Lake(settings.lake_root, settings.tenant_name, lake_tables())
         return cls(settings, lake, stored_signal(lake, symbol, session))
 
     @property
@@ -112,26 +113,41 @@ class SignalSources:
         return versions
 
     @cached_property
-    def model(self) -> Ensemble:
-        """The ensemble, from its files.
+    def model_files(self) -> Path:
+        """Folder of the ensemble's files.
 
         Raises:
-            StoreError: they are gone or altered.
+            StoreError: they are gone.
         """
         artifacts = Artifacts(self.settings.artifacts_root)
-        return load_ensemble(artifacts.model_folder(self.model_version) / ENSEMBLE)
+        return artifacts.model_folder(self.model_version) / ENSEMBLE
 
     @cached_property
-    def history(self) -> pl.DataFrame:
-        """Features of the symbol in the model's columns up to the session, that one last.
+    def model(self) -> EnsembleRecord:
+        """What was written down of the ensemble.
+
+        Raises:
+            StoreError: its files are gone, or what says so is altered.
+        """
+        return read_record(self.model_files)
+
+    def recorded(self, table: str) -> pl.DataFrame:
+        """Rows that a table of the lake recorded with the signal; none of before it was kept."""
+        if not self.lake.exists(table):
+            return pl.DataFrame(schema=self.lake.contract(table).schema)
+        span = SessionSpan(self.session, self.session)
+        rows = self.lake.read(table, caller=_CALLER, span=span, symbols=[self.symbol]).rows
+        return rows.filter(model_version=self.model_version)
+
+    def history(self, names: Sequence[str] | None = None) -> pl.DataFrame:
+        """Features of the symbol up to the session, that one last: some columns, or the model's.
 
         Raises:
             MissingDataError: that version is no longer stored.
             StoreError: it does not hold the session.
         """
         version = self.versions["features"]
-        stored = _pinned(self.lake, "features", version, symbols=[self.symbol])
-        rows = self._in_the_models_columns(stored.filter(pl.col("session") <= self.session))
+        rows = self._in_the_models_columns(self._features, names)
         if rows.is_empty() or rows.item(-1, "session") != self.session:
             raise StoreError(
                 f"version {version} of features has no row of {self.symbol} for {self.session}, "
@@ -141,20 +157,30 @@ class SignalSources:
             )
         return rows
 
-    def _in_the_models_columns(self, stored: pl.DataFrame) -> pl.DataFrame:
+    @cached_property
+    def _features(self) -> pl.DataFrame:
+        version = self.versions["features"]
+        stored = _pinned(self.lake, "features", version, symbols=[self.symbol])
+        return stored.filter(pl.col("session") <= self.session)
+
+    def _in_the_models_columns(
+        self, stored: pl.DataFrame, names: Sequence[str] | None
+    ) -> pl.DataFrame:
+        read = self.model.columns if names is None else names
         if "feature_health" not in self.versions:
             # A signal of before columns had digests: each held the formula of its name.
-            return stored.select("symbol", "session", *self.model.columns)
-        wanted = model_feature_set(self.model.stored_features)
+            return stored.select("symbol", "session", *read)
+        whole = model_feature_set(self.model.stored_features)
+        kept = tuple(each for each in whole.formulas if each.name in set(read))
+        wanted = FeatureSet(kept, whole.benchmark)
         version, of = self.versions["feature_health"], [wanted.benchmark]
         held = stored_columns(self.lake, None, caller=_CALLER, benchmarks=of, version=version)
         return select_where_whole(stored, held.rows, wanted)
 
-    @cached_property
-    def matrix(self) -> Matrix:
+    def matrix(self, look_back_sessions: int) -> Matrix:
         """The one row that the models predict from, with the sessions before it."""
-        reach = SessionSpan(self.session, self.session).trailing(self.model.look_back_sessions)
-        read = self.history.filter(pl.col("session") >= reach.first)
+        reach = SessionSpan(self.session, self.session).trailing(look_back_sessions)
+        read = self.history().filter(pl.col("session") >= reach.first)
         matrix, _ = matrix_from_frame(read, self.model.columns, self.model.families)
         return matrix.select(np.array([len(matrix) - 1]))
 

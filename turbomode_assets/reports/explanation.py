@@ -23,10 +23,11 @@ class ExplainedSignal:
 
     `signal` and `origin` are names and what is said of them. `live` has role, model_version,
     effective_session, decision and decided_by; `decisions` follows the promotions log.
-    `probabilities` has model, p_sell, p_hold, p_buy; `contributions` class, rank, feature, value,
+    `probabilities` has model, p_sell, p_hold, p_buy, and `probabilities_source` says whether they
+    were recorded or computed again; `contributions` class, rank, feature, value,
     contribution, percentile, sessions and formula; `bars` the prices with volume, vendor and the
     ledger's verdict; `ledger` the rows of partition_status for the session. `check` says whether
-    the stack's probabilities equal the stored ones, and `warnings` what does not fit.
+    they give what went out, and `warnings` what does not fit.
     """
 
     title: str
@@ -36,6 +37,7 @@ class ExplainedSignal:
     live: pl.DataFrame
     decisions: pl.DataFrame
     probabilities: pl.DataFrame
+    probabilities_source: str
     contributions: pl.DataFrame
     bars: pl.DataFrame
     ledger: pl.DataFrame
@@ -117,7 +119,7 @@ def _probability_block(told: ExplainedSignal) -> Block:
         for model, *values in told.probabilities.iter_rows()
     ]
     return Block(
-        "Probabilities, recomputed from the stored features",
+        f"Probabilities, {told.probabilities_source}",
         rows,
         ("model", "P(SELL)", "P(HOLD)", "P(BUY)"),
         numeric=(1, 2, 3),

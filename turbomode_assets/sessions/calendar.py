@@ -7,22 +7,44 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from turbomode_assets.contracts.errors import InputError
-from turbomode_assets.sessions.layout import CALENDAR_END, CALENDAR_START, xnys_layout
+from turbomode_assets.sessions.layout import (
+    CALENDAR_END,
+    CALENDAR_START,
+    SessionLayout,
+    xnys_layout,
+)
 
 NEW_YORK = "America/New_York"
 FIRST_SESSION = dt.date(2000, 1, 3)
 
 
 @functools.cache
-def _layout() -> pl.DataFrame:
+def _layout() -> SessionLayout:
     return xnys_layout()
 
 
 @functools.cache
 def _sessions() -> list[dt.date]:
-    return _layout().get_column("session").to_list()
+    sessions: list[dt.date] = _layout().sessions.tolist()
+    return sessions
+
+
+@functools.cache
+def _session_dates() -> pl.Series:
+    return pl.Series(_layout().sessions)
+
+
+@functools.cache
+def _session_opens() -> pl.Series:
+    return pl.Series(_layout().opens).dt.replace_time_zone("UTC")
+
+
+@functools.cache
+def _session_closes() -> pl.Series:
+    return pl.Series(_layout().closes).dt.replace_time_zone("UTC")
 
 
 @functools.cache
@@ -99,7 +121,7 @@ def sessions_of(days: pl.Series) -> pl.Series:
     _require_days(days)
     session_of(days.min())  # type: ignore[arg-type]  # a Date series has a date as its minimum
     session_of(days.max())  # type: ignore[arg-type]
-    known = _layout().get_column("session")
+    known = _session_dates()
     positions = np.searchsorted(known.to_numpy(), days.cast(pl.Date).to_numpy(), side="left")
     return known.gather(positions).alias(days.name)
 
@@ -128,7 +150,7 @@ def offset_session(session: dt.date, count: int) -> dt.date:
 
 def session_open(session: dt.date) -> dt.datetime:
     """Open of a session, UTC."""
-    return _time("open", require_session(session, where="session_open"))
+    return _time(_layout().opens, require_session(session, where="session_open"))
 
 
 def session_opens(sessions: pl.Series) -> pl.Series:
@@ -141,14 +163,14 @@ def session_opens(sessions: pl.Series) -> pl.Series:
     strays = sessions.filter(following != sessions)
     if len(strays):
         require_session(strays[0], where="session_opens")
-    positions = np.searchsorted(_layout().get_column("session").to_numpy(), following.to_numpy())
-    return _layout().get_column("open").gather(positions).alias(sessions.name)
+    positions = np.searchsorted(_session_dates().to_numpy(), following.to_numpy())
+    return _session_opens().gather(positions).alias(sessions.name)
 
 
 @functools.cache
 def session_close(session: dt.date) -> dt.datetime:
     """Close of a session, UTC; early on half days."""
-    return _time("close", require_session(session, where="session_close"))
+    return _time(_layout().closes, require_session(session, where="session_close"))
 
 
 def session_closes(sessions: pl.Series) -> pl.Series:
@@ -158,8 +180,8 @@ def session_closes(sessions: pl.Series) -> pl.Series:
         InputError: a day is missing or no session.
     """
     if sessions.is_empty():
-        return sessions.cast(_layout().get_column("close").dtype)
-    return _layout().get_column("close").gather(session_indices(sessions)).alias(sessions.name)
+        return sessions.cast(_session_closes().dtype)
+    return _session_closes().gather(session_indices(sessions)).alias(sessions.name)
 
 
 def last_closed_session(now: dt.datetime) -> dt.date:
@@ -187,8 +209,8 @@ def closures() -> list[dt.date]:
     return [day for day in days if day.weekday() < 5 and not is_session(day)]
 
 
-def _time(column: str, session: dt.date) -> dt.datetime:
-    time: dt.datetime = _layout().item(_positions()[session], column)
+def _time(times: NDArray[np.datetime64], session: dt.date) -> dt.datetime:
+    time: dt.datetime = times[_positions()[session]].item()
     return time.replace(tzinfo=dt.UTC)
 
 

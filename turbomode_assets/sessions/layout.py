@@ -1,30 +1,46 @@
 """Every session of XNYS with its open and close, as exchange-calendars lays them out.
 
-Laying them out takes a second; `xnys.parquet` holds what came of it for the version of
+Laying them out takes a second; `xnys.npz` holds what came of it for the version of
 exchange-calendars that it names. With any other version installed they are laid out anew.
+
+Arrays, not frames: modules need sessions when they are imported, and a process in which polars has
+worked must not be forked.
 """
 
 import datetime as dt
 import importlib.metadata
+from dataclasses import dataclass
 from pathlib import Path
 
-import polars as pl
+import numpy as np
+from numpy.typing import NDArray
 
 CALENDAR_START = dt.date(1999, 1, 4)
 """A year before the first partition, so that its look-back has sessions to name."""
 CALENDAR_END = dt.date(2032, 12, 31)
 """How far holidays are laid out; move it on before it is less than a year away."""
-STORED = Path(__file__).with_name("xnys.parquet")
+STORED = Path(__file__).with_name("xnys.npz")
 _LIBRARY = "exchange_calendars"
 
 
-def xnys_layout(path: Path = STORED) -> pl.DataFrame:
-    """Give `session` (date), `open` and `close` (microseconds, UTC), in order."""
-    fits = _inputs().items() <= pl.read_parquet_metadata(path).items()
-    return pl.read_parquet(path) if fits else laid_out()
+@dataclass(frozen=True)
+class SessionLayout:
+    """Days, opens and closes (microseconds, UTC) of all sessions, in order."""
+
+    sessions: NDArray[np.datetime64]
+    opens: NDArray[np.datetime64]
+    closes: NDArray[np.datetime64]
 
 
-def laid_out() -> pl.DataFrame:
+def xnys_layout(path: Path = STORED) -> SessionLayout:
+    """Read how the sessions lie; lay them out where the file is of another library."""
+    with np.load(path) as stored:
+        if str(stored["inputs"]) != _inputs():
+            return laid_out()
+        return SessionLayout(stored["sessions"], stored["opens"], stored["closes"])
+
+
+def laid_out() -> SessionLayout:
     """Lay the sessions out by the installed exchange-calendars."""
     # It comes with pandas, which nobody needs to wait for where they are stored.
     import exchange_calendars
@@ -32,25 +48,26 @@ def laid_out() -> pl.DataFrame:
     xnys = exchange_calendars.get_calendar(
         "XNYS", start=CALENDAR_START.isoformat(), end=CALENDAR_END.isoformat()
     )
-    times = {
-        name: pl.Series(given.dt.tz_convert(None).to_numpy().astype("datetime64[us]"))
-        for name, given in (("open", xnys.opens), ("close", xnys.closes))
-    }
-    sessions = pl.Series([stamp.date() for stamp in xnys.sessions], dtype=pl.Date)
-    return pl.DataFrame({"session": sessions} | times).with_columns(
-        pl.col(*times).dt.replace_time_zone("UTC")
+    opens, closes = (
+        given.dt.tz_convert(None).to_numpy().astype("datetime64[us]")
+        for given in (xnys.opens, xnys.closes)
     )
+    return SessionLayout(xnys.sessions.to_numpy().astype("datetime64[D]"), opens, closes)
 
 
 def store_layout(path: Path = STORED) -> None:
     """Lay the sessions out into a file, which names what they hang on."""
-    laid_out().write_parquet(path, metadata=_inputs())
+    layout = laid_out()
+    np.savez_compressed(
+        path,
+        inputs=np.array(_inputs()),
+        sessions=layout.sessions,
+        opens=layout.opens,
+        closes=layout.closes,
+    )
 
 
-def _inputs() -> dict[str, str]:
+def _inputs() -> str:
     """What the layout hangs on."""
-    return {
-        _LIBRARY: importlib.metadata.version(_LIBRARY),
-        "start": str(CALENDAR_START),
-        "end": str(CALENDAR_END),
-    }
+    version = importlib.metadata.version(_LIBRARY)
+    return f"{_LIBRARY} {version}, {CALENDAR_START} to {CALENDAR_END}"

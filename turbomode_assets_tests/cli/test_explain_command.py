@@ -4,6 +4,8 @@ import datetime as dt
 import json
 import re
 import shutil
+import subprocess
+import sys
 from html import unescape
 
 import numpy as np
@@ -128,7 +130,7 @@ def test_the_terminal_shows_what_the_stores_hold_and_fits_80_columns(shared):
     assert f"{decision['decided_at'].astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC: {version}" in told
     assert f"{signal['signal']}, sent as the champion's" in told
     assert "BUY 0.5, SELL 0.5 (the configuration stored with the model)" in told
-    assert "probabilities equal the stored ones" in told
+    assert "Probabilities, recorded with the signal" in told
     assert "outcome not known yet" in told
     ledger = MasterReader(shared.master_root).read(
         "partition_status", caller="test", span=NIGHT, symbols=[SYMBOL]
@@ -139,8 +141,9 @@ def test_the_terminal_shows_what_the_stores_hold_and_fits_80_columns(shared):
         )
 
 
-def test_models_and_contributions_are_those_of_the_model_on_the_whole_market(shared):
-    output, signal = rows_of(run()), signal_of(shared)
+@pytest.mark.parametrize("asked", [[], ["--again"]], ids=["recorded", "again"])
+def test_models_and_contributions_are_those_of_the_model_on_the_whole_market(shared, asked):
+    output, signal = rows_of(run(*asked)), signal_of(shared)
     model = load_ensemble(model_of(shared))
     features = lake_of(shared).read("features", caller="test").rows
     matrix, keys = prediction_matrix(
@@ -189,7 +192,7 @@ def test_what_was_stored_since_changes_nothing(market):
 
 def test_a_hold_shows_both_sides_and_probabilities_that_differ_are_said_plainly(market):
     resign(market, signal="HOLD", p_sell=0.3, p_hold=0.4, p_buy=0.3, gate_override="halted")
-    output = run()
+    output = run("--again")
     told = " ".join(output.split())
     assert output.index("What moved BUY most") < output.index("What moved SELL most")
     assert "P(BUY) 0.3000 is below its threshold 0.5000 and equals P(SELL) 0.3000" in told
@@ -244,7 +247,7 @@ def test_a_signal_that_was_not_given_names_the_nearest_that_were(shared):
 def test_an_altered_and_an_absent_model_are_refused_by_name(market):
     booster = model_of(market) / "lightgbm_gbdt" / "model.txt"
     booster.write_bytes(booster.read_bytes().replace(b"leaf_value=", b"leaf_value=1", 1))
-    assert "lightgbm_gbdt/model.txt" in str(refusal(StoreError))
+    assert "lightgbm_gbdt/model.txt" in str(refusal(StoreError, SYMBOL, str(AS_OF), "--again"))
     version = signal_of(market)["model_version"]
     shutil.rmtree(model_of(market).parent)
     assert f"the files of model {version} are gone" in str(refusal(StoreError))
@@ -270,3 +273,40 @@ def test_the_json_holds_what_the_terminal_says(shared):
     assert [row["model"] for row in told["probabilities"]][-1] == "stack"
     assert told["probabilities"][-1].keys() == {"model", "p_sell", "p_hold", "p_buy"}
     assert not told["check_failed"]
+
+
+def test_what_was_recorded_and_what_is_computed_again_are_told_alike(shared):
+    recorded, again = (json.loads(run("--json", *more)) for more in ([], ["--again"]))
+    assert recorded["probabilities_source"] == "recorded with the signal"
+    assert again["probabilities_source"] == "computed again from the stored features"
+    assert "equal the stored ones" in again["check"]
+    told_apart = {"probabilities_source", "check"}
+    for part in recorded.keys() - told_apart:
+        assert recorded[part] == again[part], part
+
+
+def test_a_signal_of_before_its_reasons_were_recorded_is_computed_again(market):
+    for table in ("model_probabilities", "contributions"):
+        shutil.rmtree(market.root / "lake" / market.tenant_name / table)
+    told = " ".join(run().split())
+    assert "Probabilities, computed again from the stored features" in told
+    assert "probabilities equal the stored ones" in told
+
+
+def test_more_features_than_were_recorded_are_computed_again(shared):
+    few, many = (json.loads(run("--json", "--top", str(top))) for top in (20, 21))
+    assert few["probabilities_source"] == "recorded with the signal"
+    assert many["probabilities_source"] == "computed again from the stored features"
+    assert len(many["contributions"]) == len(few["contributions"]) * 21 // 20
+
+
+def test_an_explanation_loads_no_model(shared):
+    command = f"main(['explain', '{SYMBOL}', '{AS_OF}', '--json'], standalone_mode=False)"
+    code = (
+        f"import sys; from turbomode_assets.cli import main; {command};"
+        "loaded = {'torch', 'sklearn', 'lightgbm', 'numba', 'dagster'} & set(sys.modules);"
+        "print(loaded, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "set()"
+    assert json.loads(done.stdout)["probabilities_source"] == "recorded with the signal"

@@ -12,7 +12,7 @@ from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.config.upgrades import AddKey
 from turbomode_assets.contracts.errors import ContractError, StoreError
 from turbomode_assets.ensemble import ensemble_version, load_ensemble, train_ensemble
-from turbomode_assets.ensemble.artefact import stored_features
+from turbomode_assets.ensemble.record import read_record
 from turbomode_assets.models import Matrix, Panel
 from turbomode_assets_tests.ensemble.small import SMALL, small_tables, small_training_set
 
@@ -152,10 +152,10 @@ def test_what_is_stored_of_its_columns_is_read_through_the_forms(trained, tmp_pa
     older = dict(trained.configuration) | {"feature_engineering": features}
     made = dict(trained.provenance) | {"model_version": "m1", "feature_digest": "abc"}
     dataclasses.replace(trained, configuration=older, provenance=made).save(tmp_path / "older")
-    assert stored_features(tmp_path / "older").benchmark is None
+    assert read_record(tmp_path / "older").stored_features.benchmark is None
     step = (AddKey("feature_engineering.benchmark", "SPY"),)
     monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: (step,)})
-    assert stored_features(tmp_path / "older").benchmark == "SPY"
+    assert read_record(tmp_path / "older").stored_features.benchmark == "SPY"
 
 
 def test_other_columns_are_refused(trained):

@@ -1,6 +1,7 @@
 """Training that is killed on its way, and run again. Real `dagster`, real kills."""
 
 import contextlib
+import dataclasses
 import datetime as dt
 import json
 import random
@@ -15,6 +16,7 @@ from click.testing import CliRunner
 from turbomode_assets.cli.models import models
 from turbomode_assets.ensemble import load_ensemble
 from turbomode_assets.ensemble.artefact import file_digests
+from turbomode_assets.ensemble.step_results import FitCourse, PromotionOutcome
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Artifacts, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE, REPORTS
@@ -135,17 +137,25 @@ def assert_as_undisturbed(platform, undisturbed):
     assert str(AS_OF) in platform.materialized("ensemble")
 
 
+def written(platform, kind):
+    """How many results of a kind the steps of any run have written, to their last field."""
+    last = dataclasses.fields(kind)[-1].name
+    benches = platform.settings.artifacts_root / "workbenches"
+    # A workbench goes when its run has ended, and is emptied when one begins.
+    with contextlib.suppress(FileNotFoundError):
+        return len(list(benches.glob(f"*/{kind.__name__}/*/{last}*")))
+    return 0
+
+
 def fitting(platform):
     """Hold while some base models of a run are fitted and others are not."""
-    benches = platform.settings.artifacts_root / "workbenches"
-    seen = len(list(benches.glob("*/course_*.json")))
-    return lambda: 2 <= len(list(benches.glob("*/course_*.json"))) - seen <= 6
+    seen = written(platform, FitCourse)
+    return lambda: 2 <= written(platform, FitCourse) - seen <= 6
 
 
 def ready_to_store(platform):
     """Hold once the gate has decided; nothing reads model memory between that and the record."""
-    benches = platform.settings.artifacts_root / "workbenches"
-    return lambda: any(benches.glob("*/rules.json"))
+    return lambda: written(platform, PromotionOutcome) > 0
 
 
 def placed(platform):

@@ -14,13 +14,13 @@ from turbomode_assets.features import compute_features, present_set, registered_
 from turbomode_assets.features import registry as declarations
 from turbomode_assets.features.compiler import opcodes
 from turbomode_assets.features.engine import compute_formulas, panel_inputs
-from turbomode_assets.features.formulas import (
-    ColumnFormula,
+from turbomode_assets.features.evaluation import (
     evaluate_all,
     noted,
     versions_used,
     why_not_computable,
 )
+from turbomode_assets.features.formulas import ColumnFormula
 from turbomode_assets.features.panel import build_panel
 from turbomode_assets.features.registry import feature
 from turbomode_assets.features.sets import FeatureSet, _earlier_formulas, earlier_set

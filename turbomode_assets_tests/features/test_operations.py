@@ -16,9 +16,10 @@ import torch
 
 from turbomode_assets.features import registered_features
 from turbomode_assets.features.engine import compute_formulas, panel_inputs
-from turbomode_assets.features.formulas import ColumnFormula, evaluate_all, versions_used
+from turbomode_assets.features.evaluation import evaluate_all, versions_used
+from turbomode_assets.features.formulas import ColumnFormula, Step
 from turbomode_assets.features.panel import build_panel
-from turbomode_assets.features.vocabulary.operations import OPERATIONS, Step
+from turbomode_assets.features.vocabulary.operations import OPERATIONS
 from turbomode_assets_tests.features.panels import panel
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "operations.json"

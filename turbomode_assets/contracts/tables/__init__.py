@@ -3,10 +3,12 @@
 from turbomode_assets.contracts.tables.common import UTC_TIME
 from turbomode_assets.contracts.tables.lake import (
     BARS,
+    CONTRIBUTIONS,
     FEATURE_HEALTH,
     FEATURE_LAYOUT,
     LABEL_RULES,
     LABELS,
+    MODEL_PROBABILITIES,
     PREDICTIONS,
     REPAIRS,
     features_table,
@@ -33,6 +35,7 @@ __all__ = [
     "AUDITS",
     "BARS",
     "CANDLES",
+    "CONTRIBUTIONS",
     "DATA_QUALITY_LOG",
     "DB_METADATA",
     "DIVIDENDS",
@@ -42,6 +45,7 @@ __all__ = [
     "LABELS",
     "LABEL_RULES",
     "MASTER_TABLES",
+    "MODEL_PROBABILITIES",
     "PARTITION_STATUS",
     "PREDICTIONS",
     "QUALITY_KINDS",

@@ -181,6 +181,58 @@ SHADOW_PREDICTIONS = dataclasses.replace(
     description="What the challenger said for each symbol and session of its shadow period.",
 )
 
+MODEL_PROBABILITIES = TableContract(
+    name="model_probabilities",
+    store="lake",
+    description="What each base model said behind each signal that went out.",
+    columns=(
+        SYMBOL,
+        SESSION,
+        Column("place", pl.Int64(), "Place of the base model in the ensemble, from 1", minimum=1),
+        Column("model", pl.String(), "Base model"),
+        probability("p_sell", "Probability of touching the stop first"),
+        probability("p_hold", "Probability of touching neither barrier"),
+        probability("p_buy", "Probability of touching the profit barrier"),
+        Column("model_version", pl.String(), "Ensemble that it belongs to"),
+    ),
+    key=("symbol", "session", "place"),
+    sort_by=("symbol", "session", "place"),
+    partition_by=("year",),
+    span_column="session",
+)
+
+CONTRIBUTIONS = TableContract(
+    name="contributions",
+    store="lake",
+    description="The features that moved each signal that went out most, on the side of the signal;"
+    " of HOLD on both.",
+    columns=(
+        SYMBOL,
+        SESSION,
+        Column("class", pl.String(), "Side that is explained", allowed=CLASSES),
+        Column("rank", pl.Int64(), "1 moved it most", minimum=1),
+        Column("feature", pl.String(), "Feature"),
+        Column("value", pl.Float32(), "Its value; null where it is missing", nullable=True),
+        Column(
+            "contribution",
+            pl.Float64(),
+            "Mean SHAP contribution over the models that have exact ones",
+            "log-odds",
+        ),
+        Column(
+            "formula",
+            pl.String(),
+            "Formula it was computed by; null where the model's was no longer declared",
+            nullable=True,
+        ),
+        Column("model_version", pl.String(), "Ensemble that is explained"),
+    ),
+    key=("symbol", "session", "class", "rank"),
+    sort_by=("symbol", "session", "class", "rank"),
+    partition_by=("year",),
+    span_column="session",
+)
+
 FEATURE_LAYOUT = FileLayout(
     rows_per_group=32_768,
     rows_per_block=131_072,
@@ -234,5 +286,7 @@ def lake_tables(feature_names: Sequence[str] = ()) -> dict[str, TableContract]:
         LABEL_RULES,
         PREDICTIONS,
         SHADOW_PREDICTIONS,
+        MODEL_PROBABILITIES,
+        CONTRIBUTIONS,
     )
     return {table.name: table for table in tables}

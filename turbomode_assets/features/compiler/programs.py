@@ -16,7 +16,8 @@ from turbomode_assets.features.compiler.announcing import report_compiling
 from turbomode_assets.features.compiler.kernels import Doubles
 from turbomode_assets.features.compiler.opcodes import Op
 from turbomode_assets.features.compiler.tracing import Node, Place, Trace, TracedSeries, is_traced
-from turbomode_assets.features.formulas import ColumnFormula, evaluate_all
+from turbomode_assets.features.evaluation import evaluate_all
+from turbomode_assets.features.formulas import ColumnFormula
 from turbomode_assets.features.vocabulary.sharing import shared_results
 
 INPUTS = ("open", "high", "low", "close", "volume", "dollar_volume", "benchmark")

@@ -12,28 +12,19 @@ import math
 import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.features.formulas import Argument, Step
 from turbomode_assets.features.vocabulary.sharing import shared
 
 P = ParamSpec("P")
 R = TypeVar("R")
-Argument = str | int | float
-"""Name of an input, `#3` for the result of the fourth step, or a number."""
-
 COLUMN_VERSION = 1
 """Version of how a result becomes a column: complete windows only, rounded to float32."""
-
-
-class Step(NamedTuple):
-    """One operation of a formula and what it is given."""
-
-    operation: str
-    arguments: tuple[Argument, ...]
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,7 @@ from turbomode_assets.modelling.champion_periods import (
 from turbomode_assets.modelling.corporate_actions import CorporateActions, read_corporate_actions
 from turbomode_assets.modelling.feature_sets import stored_columns
 from turbomode_assets.modelling.gate import TIMEFRAMES, GateOutcome, pass_gate
+from turbomode_assets.modelling.signal_reasons import SignalReasons, signal_reasons
 from turbomode_assets.orchestration.assets.gate_configuration import GateConfiguration
 from turbomode_assets.orchestration.assets.metadata import (
     OWNERS,
@@ -102,8 +103,11 @@ def signals(
     market = tables.market(outcome)
     said = [predict(reign, market) for reign in reigns]
     champions = pl.concat(each.rows for each in said)
-    release = rank_signals(release_signals(champions, shadows.predict(market)))
-    version = _store(lake, release, span)
+    tried = shadows.predict(market)
+    shares = [(each.rows, share) for each, share in tried]
+    release = rank_signals(release_signals(champions, shares))
+    reasons = signal_reasons([*said, *(each for each, _ in tried)], release.sent)
+    version = _store(lake, release, reasons, span)
     record_signals(book, release.sent, market.bars, tables.sectors_in(span), said=release.said)
     metadata = table_metadata(release.sent, span, reads=tables.reads, store_version=version)
     metadata |= _told(release, said, span) | shown(outcome.facts) | shadows.metadata
@@ -220,7 +224,7 @@ def _pass(
     return outcome
 
 
-def _store(lake: Lake, release: Release, span: SessionSpan) -> int:
+def _store(lake: Lake, release: Release, reasons: SignalReasons, span: SessionSpan) -> int:
     """Write what went out, and what was said in shadow; return the version of what went out.
 
     The lake comes before memory: whatever is active there has its row of predictions.
@@ -230,6 +234,8 @@ def _store(lake: Lake, release: Release, span: SessionSpan) -> int:
     if release.shadow.height or lake.exists("shadow_predictions"):
         shadow = release.shadow.select(columns)
         lake.replace("shadow_predictions", shadow, span=span, caller=_CALLER)
+    lake.replace("model_probabilities", reasons.probabilities, span=span, caller=_CALLER)
+    lake.replace("contributions", reasons.contributions, span=span, caller=_CALLER)
     return written.version
 
 

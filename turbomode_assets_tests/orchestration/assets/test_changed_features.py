@@ -139,7 +139,9 @@ def test_signals_of_before_and_after_a_change_are_explained(
             ("CONFIG_DIR", settings.config_dir),
         ):
             monkeypatch.setenv(f"TURBOMODE_{name}", value)
-        result = CliRunner().invoke(explain, ["SIM001", str(NIGHT)], catch_exceptions=False)
+        result = CliRunner().invoke(
+            explain, ["SIM001", str(NIGHT), "--again"], catch_exceptions=False
+        )
         told = " ".join(result.output.split())
         assert "probabilities equal the stored ones" in told
         assert "reads 2 columns by formulas that this program no longer has: klow2, ma20" in told
