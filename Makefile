@@ -47,9 +47,9 @@ bench-features-cuda: $(READY)
 test-slow: $(READY)
 	$(BIN)/python -m pytest -m slow -s
 
-# Kills and whole nights.
+# Kills and whole nights: one module after the other takes the longest of them half as long again.
 test-faults: $(READY)
-	$(BIN)/python -m pytest -m slow -s turbomode_assets_tests/faults
+	$(BIN)/python -m pytest -n auto --dist loadfile -m slow turbomode_assets_tests/faults
 
 test-promotion: $(READY)
 	$(BIN)/python -m pytest -m slow -s turbomode_assets_tests/laws/test_promotion.py
