@@ -33,6 +33,7 @@ from turbomode_assets.stores.memory import ModelMemory
 from turbomode_assets.stores.model_registry import audit_configuration
 from turbomode_assets.vendors import universe
 from turbomode_assets_tests.builders import REPOSITORY, write_configs
+from turbomode_assets_tests.config.builders import add_steps
 
 FIRST_FORMS = Path(__file__).with_name("forms")
 WINDOW = "liquidity_window_sessions"
@@ -49,9 +50,19 @@ def first_content(name=TRAINING_FILE):
     return content
 
 
+def present_content():
+    content = upgraded(TRAINING_FILE, first_content(), where="here")
+    return content | {"form": present_form(TRAINING_FILE)}
+
+
 def load(folder, content):
     (folder / TRAINING_FILE).write_text(json.dumps(content), encoding="utf-8")
     return load_file(folder, TRAINING_FILE)
+
+
+PRESENT = TrainingConfig.model_validate(upgraded(TRAINING_FILE, first_content(), where="here"))
+"""The rules of the first form as this program reads them."""
+PRESENT_DIGESTS = digest_of(PRESENT), digest_of(PRESENT.model_promotion_gate), trial_digest(PRESENT)
 
 
 class WiderGate(ModelPromotionGateConfig):
@@ -71,7 +82,7 @@ def later_program(monkeypatch):
     """A later program: a rule of the gate came and stayed, a key came and went."""
     came = (AddKey(NEW_KEY, -1.0), AddKey("signals.forgotten", 1))
     steps = (came, (DropKey("signals.forgotten", 1),))
-    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: steps})
+    add_steps(monkeypatch, TRAINING_FILE, *steps)
     monkeypatch.setitem(loader.FILES, TRAINING_FILE, LaterConfig)
     monkeypatch.setitem(stored._SECTIONS, WiderGate, "model_promotion_gate")
 
@@ -85,24 +96,23 @@ def test_files_of_the_first_form_load(tmp_path, name):
 @pytest.mark.usefixtures("later_program")
 def test_a_file_from_before_a_rule_came_loads_and_keeps_its_digests(tmp_path):
     loaded = load(tmp_path, first_content())
-    before = TrainingConfig.model_validate(first_content())
     assert loaded.model_promotion_gate.minimum_rank_correlation == -1.0
-    assert digest_of(loaded) == digest_of(before)
-    assert digest_of(loaded.model_promotion_gate) == digest_of(before.model_promotion_gate)
-    assert trial_digest(loaded) == trial_digest(before)
+    digests = digest_of(loaded), digest_of(loaded.model_promotion_gate), trial_digest(loaded)
+    assert digests == PRESENT_DIGESTS
 
 
 @pytest.mark.usefixtures("later_program")
 def test_a_rule_that_is_set_is_part_of_the_digest(tmp_path):
-    content = first_content()
+    content = present_content()
     before = digest_of(load(tmp_path, content))
     content["model_promotion_gate"]["minimum_rank_correlation"] = 0.1
-    assert digest_of(load(tmp_path, content | {"form": 3})) != before
+    assert digest_of(load(tmp_path, content)) != before
 
 
 @pytest.mark.usefixtures("later_program")
 def test_within_a_form_a_key_that_is_missing_or_unknown_is_an_error(tmp_path):
-    content = first_content() | {"form": 3}
+    content = present_content()
+    del content["model_promotion_gate"]["minimum_rank_correlation"]
     with pytest.raises(ConfigurationError, match=f"{NEW_KEY}: Field required"):
         load(tmp_path, content)
     content["model_promotion_gate"] |= {"minimum_rank_correlation": 0.0}
@@ -159,17 +169,16 @@ def test_digests_are_what_model_memories_hold(tmp_path, name):
 
 
 def test_digests_of_a_trial_and_a_section_are_what_model_memories_hold():
-    rules = TrainingConfig.model_validate(first_content())
+    rules = PRESENT
     assert trial_digest(rules).startswith("4547c59c42475155")
     assert digest_of(rules.triple_barrier).startswith("937732ccd9fa3d73")
 
 
 def test_what_is_stored_with_a_model_reads_back(monkeypatch):
-    rules = TrainingConfig.model_validate(first_content())
-    assert "form" not in rules_to_store(rules)
+    rules = PRESENT
     assert StoredRules(rules_to_store(rules), owner="m").read(TrainingConfig) == rules
-    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: ((),)})
-    assert rules_to_store(rules)["form"] == 2
+    add_steps(monkeypatch, TRAINING_FILE, ())
+    assert rules_to_store(rules)["form"] == present_form(TRAINING_FILE)
     assert StoredRules(rules_to_store(rules), owner="m").read(TrainingConfig) == rules
 
 
@@ -244,7 +253,7 @@ def test_an_unedited_file_is_no_other_content_when_a_key_went_or_was_renamed(
     before = load(tmp_path, first_content())
     audit(memory, before)
     later = create_model("Later", __base__=TrainingConfig, signals=(signals, ...))
-    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: ((change,),)})
+    add_steps(monkeypatch, TRAINING_FILE, (change,))
     monkeypatch.setitem(loader.FILES, TRAINING_FILE, later)
     loaded = load(tmp_path, first_content())
     audit(memory, loaded)
@@ -315,9 +324,9 @@ def test_a_file_from_before_a_vendor_or_a_task_came_loads_and_keeps_its_digest(
 ):
     (tmp_path / name).write_bytes(first_form(name).read_bytes())
     before = digest_of(load_file(tmp_path, name))
-    barriers = TrainingConfig.model_validate(first_content()).triple_barrier
+    barriers = PRESENT.triple_barrier
     label_rule = digest_of(barriers)
-    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, name: (changes,)})
+    add_steps(monkeypatch, name, changes)
     monkeypatch.setitem(loader.FILES, name, later)
     assert digest_of(load_file(tmp_path, name)) == before
     assert digest_of(barriers) == label_rule
@@ -362,20 +371,24 @@ def test_what_is_rewritten_keeps_letters_lists_rights_and_links(tmp_path, folder
     CliRunner().invoke(config, ["upgrade", "--write"], catch_exceptions=False)
     assert (folder / TRAINING_FILE).is_symlink()
     assert real.stat().st_mode & 0o777 == 0o640
-    before, after = (set(each.splitlines()) for each in (text, real.read_text(encoding="utf-8")))
-    came = {'  "form": 3,', '    "minimum_rank_correlation": -1.0'}
-    assert {line.rstrip(",") for line in after - before} == {line.rstrip(",") for line in came} | {
-        line.rstrip(",") for line in before - after
-    }
+    before, after = (
+        {line.rstrip(",") for line in each.splitlines()}
+        for each in (text, real.read_text(encoding="utf-8"))
+    )
+    assert before <= after
+    came = {f'  "form": {present_form(TRAINING_FILE)}', '    "minimum_rank_correlation": -1.0'}
+    assert came <= after - before
 
 
 def test_a_list_that_stood_on_one_line_stays_on_it(monkeypatch):
     name = "scheduler_config.json"
-    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, name: ((AddKey("new", 1),),)})
+    add_steps(monkeypatch, name, (AddKey("new", 1),))
     before = first_form(name).read_text(encoding="utf-8")
     after = upgraded_text(name, before, where=name)
     came = set(after.splitlines()) - set(before.splitlines())
-    assert came == {'  "form": 2,', "  },", '  "new": 1'} - set(before.splitlines())
+    assert came == {f'  "form": {present_form(name)},', "  },", '  "new": 1'} - set(
+        before.splitlines()
+    )
 
 
 @pytest.mark.parametrize(
@@ -408,8 +421,8 @@ def test_the_command_shows_what_changes_and_writes_it_when_asked(folder):
     assert (folder / TRAINING_FILE).read_text(encoding="utf-8") == before
     CliRunner().invoke(config, ["upgrade", "--write"], catch_exceptions=False)
     after = json.loads((folder / TRAINING_FILE).read_text(encoding="utf-8"))
-    assert after["form"] == present_form(TRAINING_FILE) == 3
-    assert [key for key in after if key != "form"] == list(json.loads(before))
+    assert after["form"] == present_form(TRAINING_FILE)
+    assert after.keys() - {"form"} == json.loads(before).keys() - {"form"}
     again = CliRunner().invoke(config, ["upgrade"], catch_exceptions=False)
     assert again.output == "every file has the present form\n"
 

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from turbomode_assets.config import upgrades
 from turbomode_assets.config.file_names import TRAINING_FILE
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.config.upgrades import AddKey
@@ -14,6 +13,7 @@ from turbomode_assets.contracts.errors import ContractError, StoreError
 from turbomode_assets.ensemble import ensemble_version, load_ensemble, train_ensemble
 from turbomode_assets.ensemble.record import read_record
 from turbomode_assets.models import Matrix, Panel
+from turbomode_assets_tests.config.builders import add_steps
 from turbomode_assets_tests.ensemble.small import SMALL, small_tables, small_training_set
 
 TRAINING = small_training_set(*small_tables())
@@ -154,7 +154,7 @@ def test_what_is_stored_of_its_columns_is_read_through_the_forms(trained, tmp_pa
     dataclasses.replace(trained, configuration=older, provenance=made).save(tmp_path / "older")
     assert read_record(tmp_path / "older").stored_features.benchmark is None
     step = (AddKey("feature_engineering.benchmark", "SPY"),)
-    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: (step,)})
+    add_steps(monkeypatch, TRAINING_FILE, step)
     assert read_record(tmp_path / "older").stored_features.benchmark == "SPY"
 
 

@@ -2,11 +2,12 @@
 
 import pytest
 
-from turbomode_assets.config import loader, upgrades
+from turbomode_assets.config import loader
 from turbomode_assets.config.file_names import TRAINING_FILE
 from turbomode_assets.config.judging import ModelPromotionGateConfig
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.config.upgrades import AddKey
+from turbomode_assets_tests.config.builders import add_steps
 from turbomode_assets_tests.upgrades.installations import (
     TABLES,
     printed_figures,
@@ -32,7 +33,7 @@ class LaterConfig(TrainingConfig):
 def later_program(monkeypatch):
     """A program to whose gate a rule came; the old file and the old champion lack it."""
     steps = ((AddKey(f"model_promotion_gate.{ALONE}", -1.0),),)
-    monkeypatch.setattr(upgrades, "STEPS", {**upgrades.STEPS, TRAINING_FILE: steps})
+    add_steps(monkeypatch, TRAINING_FILE, *steps)
     monkeypatch.setitem(loader.FILES, TRAINING_FILE, LaterConfig)
     monkeypatch.setattr(loader, "TrainingConfig", LaterConfig)
 
