@@ -96,7 +96,7 @@ def test_a_model_that_passes_every_rule_is_promoted():
         "regime_log_loss_gain[bull]",
         "improvement_p_value",
     ]
-    bear = decision.rules[8]
+    bear = decision.rules[len(FIGURES)]
     assert bear.figure == pytest.approx(-0.01)
     assert (bear.threshold, bear.bound, bear.passed) == (-0.02, "at least", True)
 
