@@ -10,6 +10,7 @@ import polars as pl
 
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
+from turbomode_assets.contracts.tables import BARS
 from turbomode_assets.ensemble.artefact import StoredFeatures, stored_features
 from turbomode_assets.features import FeatureSet, present_set
 from turbomode_assets.features.formulas import ColumnFormula, why_not_computable
@@ -21,7 +22,7 @@ from turbomode_assets.stores.promotions import in_force
 
 DIGITS = 8
 """How many digits of its digest name a column that holds an earlier formula."""
-_KEY = ("symbol", "session")
+_KEY = BARS.key
 _COMMAND = "dagster asset materialize -m turbomode_assets --select"
 
 

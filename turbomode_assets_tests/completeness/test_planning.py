@@ -9,13 +9,12 @@ from turbomode_assets.completeness import next_sweep, plan_backfill, shrunk_wind
 from turbomode_assets.completeness.planning import PLAN_SCHEMA
 from turbomode_assets.completeness.stretches import cells_of_stretches
 from turbomode_assets.contracts.errors import InputError
-from turbomode_assets.contracts.tables import PARTITION_STATUS
+from turbomode_assets.contracts.tables import CELL, PARTITION_STATUS
 from turbomode_assets.sessions import SessionSpan, offset_session, sessions_between
 from turbomode_assets_tests.completeness.builders import queued
 
 SESSIONS = sessions_between(dt.date(2024, 6, 3), dt.date(2024, 7, 12))
 LIQUIDITY = pl.DataFrame({"symbol": ["A", "B", "C"], "median_dollar_volume": [5.0, 9.0, None]})
-CELL = ["symbol", "timeframe", "session"]
 
 
 def cells(*rows):

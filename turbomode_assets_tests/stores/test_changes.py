@@ -9,7 +9,7 @@ import pytest
 from deltalake import DeltaTable
 
 from turbomode_assets.contracts.quality_log import NO_DATA, log_rows
-from turbomode_assets.contracts.tables import DATA_QUALITY_LOG
+from turbomode_assets.contracts.tables import CELL, DATA_QUALITY_LOG
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores.changes import appended_rows, changed_groups, rows_where
 from turbomode_assets.stores.master_writer import MasterWriter
@@ -19,7 +19,6 @@ FIRST = dt.date(2019, 12, 2)
 SPAN = SessionSpan(FIRST, offset_session(FIRST, 39))
 """Of two years, and so of two partitions."""
 NAMES = ["AAA", "BBB", "CCC"]
-CELL = ["symbol", "timeframe", "session"]
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Every Delta table of the master store and of a tenant's lake."""
 
-from turbomode_assets.contracts.tables.common import UTC_TIME
+from turbomode_assets.contracts.tables.common import CELL, CELL_SCHEMA, UTC_TIME
 from turbomode_assets.contracts.tables.lake import (
     BARS,
     FEATURE_HEALTH,
@@ -33,6 +33,8 @@ __all__ = [
     "AUDITS",
     "BARS",
     "CANDLES",
+    "CELL",
+    "CELL_SCHEMA",
     "DATA_QUALITY_LOG",
     "DB_METADATA",
     "DIVIDENDS",
