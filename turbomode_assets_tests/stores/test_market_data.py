@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from turbomode_assets.contracts.errors import InputError, MissingDataError
-from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.tables import (
     CANDLES,
     DIVIDENDS,
@@ -22,7 +21,7 @@ from turbomode_assets.sessions import SessionSpan, session_open
 from turbomode_assets.stores import MarketData
 from turbomode_assets.stores.market_data.bars import adjusted_candles
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets_tests.builders import make_log, make_rows
+from turbomode_assets_tests.builders import make_log, make_rows, with_digests
 from turbomode_assets_tests.curation.builders import candle, candles, dividends, splits
 
 FRIDAY, SATURDAY, SUNDAY = dt.date(2015, 3, 6), dt.date(2015, 3, 7), dt.date(2015, 3, 8)
@@ -93,9 +92,7 @@ def market(root):
 
 
 def store(root, rows, *, span=SPAN, symbols=SYMBOLS):
-    frame = candles(*rows)
-    frame = frame.with_columns(payload_sha256=payload_digests(frame))
-    return write(root, "candles", frame, span=span, symbols=symbols)
+    return write(root, "candles", with_digests(candles(*rows)), span=span, symbols=symbols)
 
 
 def closes(frame):
