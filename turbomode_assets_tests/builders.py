@@ -10,7 +10,11 @@ from typing import TYPE_CHECKING
 import polars as pl
 import pytest
 
-from turbomode_assets.contracts.tables import BARS, CANDLES, SYMBOL_METADATA
+from turbomode_assets.contracts.columns import PRICES
+from turbomode_assets.contracts.payload import payload_digests
+from turbomode_assets.contracts.quality_log import log_rows
+from turbomode_assets.contracts.table import TableContract, check_table
+from turbomode_assets.contracts.tables import BARS, CANDLES, DATA_QUALITY_LOG, SYMBOL_METADATA
 from turbomode_assets.sessions import SessionSpan, session_open
 
 if TYPE_CHECKING:
@@ -29,82 +33,180 @@ def real_data_folder() -> Path:
     return folder
 
 
+LONG_AGO = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+ARRIVED = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+
+ROW_DEFAULTS: Mapping[str, Mapping[str, object]] = {
+    "candles": {
+        "timeframe": "1d",
+        "volume": 100.0,
+        "vendor": "simulated",
+        "adjustment": "raw",
+        "ingested_at": ARRIVED,
+        "payload_sha256": "0",
+    },
+    "splits": {"knowledge_ts": ARRIVED, "vendor": "simulated"},
+    "dividends": {"knowledge_ts": ARRIVED, "vendor": "simulated"},
+    "symbol_metadata": {
+        "asset_class": "stock",
+        "calendar": "XNYS",
+        "role": "tradeable",
+        "knowledge_ts": LONG_AGO,
+        "vendor": "simulated",
+    },
+    "sector_mappings": {
+        "vocabulary": "GICS",
+        "valid_from": dt.date(2000, 1, 3),
+        "knowledge_ts": LONG_AGO,
+        "vendor": "simulated",
+    },
+    "fundamentals": {"vendor": "simulated"},
+    "data_quality_log": {
+        "timeframe": "1d",
+        "ts": ARRIVED,
+        "column": "session",
+        "vendor": "simulated",
+        "detail": "of a test",
+        "knowledge_ts": ARRIVED,
+    },
+    "partition_status": {
+        "timeframe": "1d",
+        "expected_rows": 1,
+        "actual_rows": 1,
+        "verdict": "GREEN",
+        "reasons": "",
+        "checked_at": ARRIVED,
+        "store_version": 1,
+    },
+    "audits": {
+        **dict.fromkeys(("cells", "changed", "green", "amber", "red"), 0),
+        "rules_digest": "r",
+        "store_versions": "{}",
+    },
+    "bars": {"volume": 100.0, "adjustment": "raw", "vendor": "simulated"},
+    "labels": {
+        "label": 1,
+        "exit_reason": "expiry",
+        "entry_price": 10.0,
+        "exit_price": 10.0,
+        "return": 0.0,
+        "volatility": 0.01,
+    },
+    "predictions": {
+        "signal": "BUY",
+        "p_sell": 0.2,
+        "p_hold": 0.3,
+        "p_buy": 0.5,
+        "model_version": "m1",
+        "feature_digest": "f1",
+        "config_digest": "c1",
+        "store_versions": "{}",
+        "vendor": "simulated",
+    },
+}
+"""Values of the columns that a test does not name, by table; every other column is null."""
+
+
+def make_rows(
+    contract: TableContract,
+    *rows: Mapping[str, object],
+    is_checked: bool = True,
+    **shared: object,
+) -> pl.DataFrame:
+    """Rows of a table in the order given, by the values that a test names.
+
+    `shared` are values of all rows. What the contract refuses is made where `is_checked` is off.
+    """
+    common = {**dict.fromkeys(contract.schema), **ROW_DEFAULTS.get(contract.name, {}), **shared}
+    unknown = {name for row in rows for name in row} | set(common)
+    unknown -= set(contract.schema)
+    assert not unknown, f"{contract.name} has no {unknown}"
+    frame = pl.DataFrame([{**common, **row} for row in rows], schema=contract.schema)
+    if is_checked:
+        check_table(frame, contract)
+    return frame
+
+
+def fill_columns(
+    contract: TableContract,
+    frame: pl.DataFrame,
+    *,
+    is_checked: bool = True,
+    **shared: object,
+) -> pl.DataFrame:
+    """A frame's columns of a table, and the others as `make_rows` fills them; the rest is left out.
+
+    `shared` may be expressions too.
+    """
+    defaults = ROW_DEFAULTS.get(contract.name, {})
+    filled = {
+        name: pl.lit(defaults.get(name), dtype=dtype)
+        for name, dtype in contract.schema.items()
+        if name not in frame.columns
+    }
+    unknown = set(shared) - set(contract.schema)
+    assert not unknown, f"{contract.name} has no {unknown}"
+    given = {
+        name: value if isinstance(value, pl.Expr | pl.Series) else pl.lit(value)
+        for name, value in shared.items()
+    }
+    whole = frame.with_columns(**(filled | given))
+    typed = whole.select(pl.col(name).cast(dtype) for name, dtype in contract.schema.items())
+    if is_checked:
+        check_table(typed, contract)
+    return typed
+
+
+def make_log(*rows: Mapping[str, object], **shared: object) -> pl.DataFrame:
+    """Rows of `data_quality_log`, each with the digest of its event."""
+    return log_rows(make_rows(DATA_QUALITY_LOG, *rows, is_checked=False, **shared))
+
+
+def with_digests(candles: pl.DataFrame) -> pl.DataFrame:
+    """Candles with the digests that ingestion gives them."""
+    return candles.with_columns(payload_sha256=payload_digests(candles))
+
+
 def make_candles(
     symbols: Sequence[str],
     span: SessionSpan,
     *,
     close: float = 10.0,
     vendor: str = "simulated",
-    ingested_at: dt.datetime = dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
+    ingested_at: dt.datetime = ARRIVED,
 ) -> pl.DataFrame:
     """Flat daily candles of every symbol and session of a span."""
-    rows = [
+    rows = (
         {
             "symbol": symbol,
-            "timeframe": "1d",
-            "ts": session_open(session),
             "session": session,
-            "open": close,
-            "high": close,
-            "low": close,
-            "close": close,
-            "volume": 100.0,
-            "vwap": None,
-            "trades": None,
-            "vendor": vendor,
-            "adjustment": "raw",
-            "adjusted_as_of": None,
-            "ingested_at": ingested_at,
+            "ts": session_open(session),
             "payload_sha256": f"{symbol}-{session}-{close}",
         }
         for symbol in sorted(symbols)
         for session in span.sessions
-    ]
-    return pl.DataFrame(rows, schema=CANDLES.schema)
+    )
+    flat = dict.fromkeys(PRICES, close)
+    return make_rows(CANDLES, *rows, **flat, vendor=vendor, ingested_at=ingested_at)
 
 
 def make_bars(
     symbols: Sequence[str], span: SessionSpan, *, close: float = 10.0, vendor: str = "simulated"
 ) -> pl.DataFrame:
-    """Flat clean bars of every symbol and session of a span."""
-    rows = [
-        {
-            "symbol": symbol,
-            "session": session,
-            "open": close,
-            "high": close,
-            "low": close,
-            "close": close,
-            "volume": 100.0,
-            "dollar_volume": abs(close) * 100.0,
-            "adjustment": "raw",
-            "adjusted_as_of": None,
-            "repairs": None,
-            "vendor": vendor,
-        }
+    """Flat clean bars of every symbol and session of a span; a price below 0 stays as it is."""
+    rows = (
+        {"symbol": symbol, "session": session}
         for symbol in sorted(symbols)
         for session in span.sessions
-    ]
-    return pl.DataFrame(rows, schema=BARS.schema)
+    )
+    flat = dict.fromkeys(PRICES, close) | {"dollar_volume": abs(close) * 100.0}
+    return make_rows(BARS, *rows, is_checked=close > 0, **flat, vendor=vendor)
 
 
 def make_universe(symbols: Sequence[str], *, vendor: str = "simulated") -> pl.DataFrame:
     """Tradeable stocks, listed for ever."""
-    rows = [
-        {
-            "symbol": symbol,
-            "name": f"{symbol} Inc.",
-            "asset_class": "stock",
-            "calendar": "XNYS",
-            "role": "tradeable",
-            "first_session": None,
-            "last_session": None,
-            "knowledge_ts": dt.datetime(2000, 1, 1, tzinfo=dt.UTC),
-            "vendor": vendor,
-        }
-        for symbol in sorted(symbols)
-    ]
-    return pl.DataFrame(rows, schema=SYMBOL_METADATA.schema)
+    rows = ({"symbol": symbol, "name": f"{symbol} Inc."} for symbol in sorted(symbols))
+    return make_rows(SYMBOL_METADATA, *rows, vendor=vendor)
 
 
 def write_configs(

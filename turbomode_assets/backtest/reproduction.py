@@ -4,11 +4,10 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from turbomode_assets.contracts.columns import SESSION, SYMBOL
+from turbomode_assets.contracts.columns import SESSION, SIGNAL_KEY, SYMBOL
 from turbomode_assets.contracts.errors import MissingDataError
 from turbomode_assets.contracts.table import describe_rows
 
-_KEY = [SESSION, SYMBOL, "model_version"]
 _SAID = ["signal", "p_sell", "p_hold", "p_buy"]
 _TABLES = "backtest: lake table predictions against signal_history of model memory"
 _TOLERANCE = 1e-9
@@ -43,13 +42,13 @@ def require_live_signals(predictions: pl.DataFrame, history: pl.DataFrame) -> No
         MissingDataError: a prediction has no signal in the history or another one, or signals went
             out, for a session or some symbols of it, of which there is no prediction.
     """
-    columns = [*_KEY, *_SAID]
+    columns = [*SIGNAL_KEY, *_SAID]
     strangers = predictions.select(columns).join(
         history.select(columns), on=columns, how="anti", nulls_equal=True
     )
     if strangers.height:
         raise MissingDataError(
-            f"predictions that are not what went out: {describe_rows(strangers, _KEY)}",
+            f"predictions that are not what went out: {describe_rows(strangers, SIGNAL_KEY)}",
             where=_TABLES,
             fix=_remedy(strangers.get_column(SESSION)),
         )
@@ -63,10 +62,10 @@ def require_live_signals(predictions: pl.DataFrame, history: pl.DataFrame) -> No
     owed = history.filter(pl.col("role") == "champion").join(
         predictions, on=[SESSION, "model_version"], how="semi"
     )
-    torn = owed.join(predictions, on=[SESSION, SYMBOL], how="anti").sort(_KEY)
+    torn = owed.join(predictions, on=[SESSION, SYMBOL], how="anti").sort(SIGNAL_KEY)
     if torn.height:
         raise MissingDataError(
-            f"signals went out without predictions: {describe_rows(torn, _KEY)}",
+            f"signals went out without predictions: {describe_rows(torn, SIGNAL_KEY)}",
             where=_TABLES,
             fix=_remedy(torn.get_column(SESSION)),
         )
@@ -80,7 +79,7 @@ def compare_outcomes(trades: pl.DataFrame, outcomes: pl.DataFrame) -> OutcomeCom
     Prices are compared by their ratio: a late corporate action changes both by one factor.
     """
     closed = trades.filter(pl.col("exit_session").is_not_null()).rename({"signal_session": SESSION})
-    both = closed.join(outcomes, on=_KEY, how="inner", suffix="_told", validate="1:1")
+    both = closed.join(outcomes, on=SIGNAL_KEY, how="inner", suffix="_told", validate="1:1")
     growth = pl.col("quoted_exit_price") / pl.col("quoted_entry_price")
     told = pl.col("exit_price_told") / pl.col("entry_price_told")
     differs = {
@@ -88,14 +87,14 @@ def compare_outcomes(trades: pl.DataFrame, outcomes: pl.DataFrame) -> OutcomeCom
         for name in ("entry_session", "exit_session", "exit_reason")
     } | {"exit_price": (growth / told - 1).abs() > _TOLERANCE}
     named = both.select(
-        *_KEY,
+        *SIGNAL_KEY,
         differs_in=pl.concat_str(
             [pl.when(differing).then(pl.lit(name)) for name, differing in differs.items()],
             separator=", ",
             ignore_nulls=True,
         ),
     ).filter(pl.col("differs_in") != "")
-    return OutcomeComparison(both.height, named.select(DIFFERENCE_SCHEMA.names()).sort(_KEY))
+    return OutcomeComparison(both.height, named.select(DIFFERENCE_SCHEMA.names()).sort(SIGNAL_KEY))
 
 
 def _remedy(sessions: pl.Series) -> str:

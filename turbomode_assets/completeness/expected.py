@@ -16,8 +16,6 @@ DAILY = "1d"
 BAR_MINUTES = {**INTRADAY_MINUTES, DAILY: MINUTES_PER_DAY}
 """Timeframes that lie within a session's days: those that can be expected of it."""
 
-CELL = ("symbol", "timeframe", "session")
-CELL_SCHEMA = pl.Schema({"symbol": pl.String(), "timeframe": pl.String(), "session": pl.Date()})
 GRID_SCHEMA = pl.Schema(
     {
         "symbol": pl.String(),

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from turbomode_assets.completeness.expected import CELL, expected_grid
+from turbomode_assets.completeness.expected import expected_grid
 from turbomode_assets.completeness.numbering import cell_number, vocabulary
 from turbomode_assets.completeness.reasons import FETCHABLE, GREEN, NOT_AUDITED, RED
 from turbomode_assets.config.completeness import LedgerConfig
 from turbomode_assets.contracts.errors import MissingDataError
 from turbomode_assets.contracts.table import describe_rows
+from turbomode_assets.contracts.tables import CELL
 from turbomode_assets.sessions import SessionSpan
 
 SYMBOLS_IN_COMMAND = 20

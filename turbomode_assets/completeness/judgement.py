@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import polars as pl
 
 from turbomode_assets.completeness import reasons as codes
-from turbomode_assets.completeness.expected import CELL, CELL_SCHEMA, DAILY, require_within_a_day
+from turbomode_assets.completeness.expected import DAILY, require_within_a_day
 from turbomode_assets.completeness.numbering import cell_number, vocabulary
 from turbomode_assets.completeness.observed import DEFECTS, observe
 from turbomode_assets.completeness.stretches import cells_of_stretches
@@ -15,7 +15,7 @@ from turbomode_assets.config.completeness import LedgerConfig
 from turbomode_assets.contracts.errors import ContractError
 from turbomode_assets.contracts.ordering import sort_rows
 from turbomode_assets.contracts.table import describe_rows
-from turbomode_assets.contracts.tables import PARTITION_STATUS
+from turbomode_assets.contracts.tables import CELL, CELL_SCHEMA, PARTITION_STATUS
 
 ROWS_AT_ONCE = 1_000_000
 """How many candles and cells are judged together: what keeps memory bounded."""

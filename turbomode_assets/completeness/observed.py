@@ -5,7 +5,7 @@ Only the candles are looked at, each cell by itself: no neighbouring session, no
 
 import polars as pl
 
-from turbomode_assets.completeness.expected import BAR_MINUTES, CELL, DAILY
+from turbomode_assets.completeness.expected import BAR_MINUTES, DAILY
 from turbomode_assets.completeness.numbering import cell_number
 from turbomode_assets.completeness.reasons import (
     DUPLICATE,
@@ -16,6 +16,7 @@ from turbomode_assets.completeness.reasons import (
     ZERO_VOLUME,
 )
 from turbomode_assets.contracts.columns import PRICES
+from turbomode_assets.contracts.tables import CELL
 from turbomode_assets.sessions.listing import ROUND_THE_CLOCK, trading_hours
 
 DEFECTS = (DUPLICATE, OFF_GRID, OHLC_VIOLATION, NON_FINITE, ZERO_VOLUME, NO_SESSION)

@@ -8,11 +8,11 @@ import math
 
 import polars as pl
 
-from turbomode_assets.completeness.expected import CELL
 from turbomode_assets.completeness.gate import fetchable
 from turbomode_assets.completeness.reasons import GREEN, NOT_YET_DUE
 from turbomode_assets.completeness.stretches import LANE, cells_of_stretches, stretches_of_cells
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.contracts.tables import CELL
 from turbomode_assets.sessions import SessionSpan, offset_session
 
 DEPENDENCY = {"1d": 2.0, "1h": 1.0, "1m": 0.0}

@@ -19,5 +19,8 @@ SECTOR = "sector"
 DECISION_SESSION = "decision_session"
 LABEL = "label"
 
+SIGNAL_KEY = (SESSION, SYMBOL, "model_version")
+"""Key of what one model signals: in the model memory, in backtests and with their outcomes."""
+
 CLASSES = ("SELL", "HOLD", "BUY")
 """Label classes in the order of every probability matrix: column 0 is SELL, 1 HOLD, 2 BUY."""

@@ -7,11 +7,12 @@ import polars as pl
 from turbomode_assets.contracts.columns import PRICES, SESSION, SYMBOL, VOLUME
 from turbomode_assets.contracts.errors import ContractError, InputError, first_few
 from turbomode_assets.contracts.table import describe_rows
+from turbomode_assets.contracts.tables import BARS, SPLITS
 from turbomode_assets.contracts.tables.common import ADJUSTMENTS
 from turbomode_assets.curation.corporate_actions import prices_in
 
-BAR_KEY = (SYMBOL, SESSION)
-EVENT_KEY = (SYMBOL, "ex_date")
+BAR_KEY = BARS.key
+EVENT_KEY = SPLITS.key
 MARKS = ("adjustment", "adjusted_as_of")
 
 _TYPES: dict[str, pl.DataType] = {

@@ -15,6 +15,7 @@ import polars as pl
 from turbomode_assets.contracts.columns import PRICES
 from turbomode_assets.contracts.errors import ContractError
 from turbomode_assets.contracts.table import describe_rows
+from turbomode_assets.contracts.tables import SPLITS
 
 _BASIS_DAY = "_basis_day"
 _VWAP = "vwap"
@@ -158,7 +159,7 @@ def _cumulative_factors(splits: pl.DataFrame, dividends: pl.DataFrame) -> pl.Dat
             price_factor=pl.col("price").cum_prod().over("symbol"),
             split_factor=pl.col("share").cum_prod().over("symbol"),
         )
-        .unique(["symbol", "ex_date"], keep="last", maintain_order=True)
+        .unique(SPLITS.key, keep="last", maintain_order=True)
     )
 
 

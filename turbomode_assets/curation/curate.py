@@ -15,8 +15,6 @@ from turbomode_assets.contracts.tables import BARS, REPAIRS
 from turbomode_assets.curation import reasons
 from turbomode_assets.curation.examination import examine
 
-_BAR = ["symbol", "session"]
-
 
 def curate(
     candles: pl.DataFrame,
@@ -88,7 +86,7 @@ def _bars(candles: pl.DataFrame, repairs: pl.DataFrame) -> pl.DataFrame:
     volume = pl.col("volume")
     bars = (
         candles.sort("symbol", "ts")
-        .group_by(_BAR, maintain_order=True)
+        .group_by(BARS.key, maintain_order=True)
         .agg(
             pl.col("open").first(),
             pl.col("high").max(),
@@ -100,11 +98,11 @@ def _bars(candles: pl.DataFrame, repairs: pl.DataFrame) -> pl.DataFrame:
     )
     codes = (
         repairs.filter(pl.col("reason") != reasons.OFF_SESSION)
-        .group_by(_BAR)
+        .group_by(BARS.key)
         .agg(pl.col("reason").unique().sort().str.join(",").alias("repairs"))
     )
     return (
-        bars.join(codes, on=_BAR, how="left", validate="1:1")
+        bars.join(codes, on=BARS.key, how="left", validate="1:1")
         .with_columns(dollar_volume=pl.col("close") * pl.col("volume"))
         .select(BARS.column_names)
         .sort(BARS.sort_by)

@@ -5,6 +5,7 @@ import polars as pl
 from turbomode_assets.config.curation import CurationConfig, DividendScreeningConfig
 from turbomode_assets.contracts.columns import PRICES
 from turbomode_assets.contracts.findings import FINDINGS
+from turbomode_assets.contracts.tables import SPLITS
 from turbomode_assets.curation import reasons
 
 HISTORY_EVENTS = 8
@@ -158,7 +159,7 @@ def _with_drops(events: pl.DataFrame, bars: pl.DataFrame, splits: pl.DataFrame) 
     ratios = splits.select("symbol", "ex_date", split_ratio="ratio")
     before = pl.col("before") / pl.col("split_ratio")
     return (
-        events.join(ratios, on=["symbol", "ex_date"], how="left", validate="1:1")
+        events.join(ratios, on=SPLITS.key, how="left", validate="1:1")
         .with_columns(pl.col("split_ratio").fill_null(1.0))
         .sort("ex_date")
         .join_asof(

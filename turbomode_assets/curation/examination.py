@@ -8,7 +8,7 @@ import polars as pl
 
 from turbomode_assets.config.curation import CurationConfig
 from turbomode_assets.contracts.columns import PRICES
-from turbomode_assets.contracts.tables import REPAIRS
+from turbomode_assets.contracts.tables import BARS, REPAIRS
 from turbomode_assets.curation import reasons
 from turbomode_assets.curation.days import ROUND_THE_CLOCK, with_day
 from turbomode_assets.curation.dividend_screening import usable_dividends
@@ -17,7 +17,8 @@ from turbomode_assets.curation.screening import screen
 from turbomode_assets.curation.screening_context import split_product
 from turbomode_assets.sessions import offset_session, session_closes, session_indices
 
-_BAR = ["symbol", "session"]
+_CANDLE = ["symbol", "ts"]
+"""Key among the candles of one timeframe."""
 _FOUND = ["symbol", "session", "ts", "reason", "column", "old_value", "new_value", "action"]
 _NEEDED = (
     "symbol",
@@ -72,7 +73,7 @@ def examine(
     )
     gone = changes.filter(pl.col("action") == "left_out")
     changed = changes.filter(pl.col("action") != "left_out")
-    found += [gone, changed.join(kept.select("symbol", "ts"), on=["symbol", "ts"], how="semi")]
+    found += [gone, changed.join(kept.select(_CANDLE), on=_CANDLE, how="semi")]
     around_the_clock = (pl.col("calendar") == ROUND_THE_CLOCK) & reported
     found.append(_missing_days(daily.filter(around_the_clock), kept, instruments))
     findings = pl.concat(found).filter(reported).sort(*REPAIRS.sort_by, "action")
@@ -129,14 +130,14 @@ def _last_arrived(candles: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
         return candles, candles.clear()
     several = pl.col("again") | pl.col("again").shift(-1).fill_null(False)
     crowd = marked.filter(several).drop("again")
-    hopeless = mend_bounds(crowd).beyond_repair.select("symbol", "ts", hopeless=pl.lit(True))
+    hopeless = mend_bounds(crowd).beyond_repair.select(*_CANDLE, hopeless=pl.lit(True))
     ordered = (
-        crowd.join(hopeless, on=["symbol", "ts"], how="left", validate="1:1")
+        crowd.join(hopeless, on=_CANDLE, how="left", validate="1:1")
         .sort("symbol", "day", pl.col("hopeless").is_null(), "ingested_at", "ts")
         .drop("hopeless")
     )
     last = ordered.unique(["symbol", "day"], keep="last", maintain_order=True)
-    others = ordered.join(last, on=["symbol", "ts"], how="anti")
+    others = ordered.join(last, on=_CANDLE, how="anti")
     alone = marked.filter(~several).drop("again")
     return pl.concat([alone, last]).sort("symbol", "day"), others
 
@@ -187,14 +188,15 @@ def _with_session_day(candles: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame
     if early.is_empty():
         return candles, early
     closed = candles.filter(pl.col("day") == pl.col("session"))
-    return candles.join(closed, on=_BAR, how="semi"), candles.join(closed, on=_BAR, how="anti")
+    kept = candles.join(closed, on=BARS.key, how="semi")
+    return kept, candles.join(closed, on=BARS.key, how="anti")
 
 
 def _missing_days(
     delivered: pl.DataFrame, kept: pl.DataFrame, instruments: pl.DataFrame
 ) -> pl.DataFrame:
     """Days without a candle inside the bars of 24/7 symbols, from the first session on."""
-    bars = kept.filter(pl.col("calendar") == ROUND_THE_CLOCK).select(_BAR).unique()
+    bars = kept.filter(pl.col("calendar") == ROUND_THE_CLOCK).select(BARS.key).unique()
     sessions = bars["session"].unique()
     days = pl.DataFrame(
         {"session": sessions, "day": [_days_up_to(session) for session in sessions]},

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from turbomode_assets.config.learning import ErrorReplayBufferConfig
 from turbomode_assets.contracts.columns import DECISION_SESSION, LABEL, SESSION, SYMBOL
+from turbomode_assets.contracts.tables import LABELS
 from turbomode_assets.sessions import session_index, session_indices
 
 ERROR_REPLAY_SCHEMA = pl.Schema(
@@ -21,7 +22,7 @@ ERROR_REPLAY_SCHEMA = pl.Schema(
         "confidence": pl.Float64(),
     }
 )
-_DECISION = [SYMBOL, DECISION_SESSION]
+_DECISION = LABELS.key
 _PROBABILITIES = ("p_sell", "p_hold", "p_buy")
 
 

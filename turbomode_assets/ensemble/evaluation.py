@@ -19,6 +19,7 @@ from turbomode_assets.contracts.columns import (
     SYMBOL,
 )
 from turbomode_assets.contracts.errors import InputError, first_few
+from turbomode_assets.contracts.tables import LABELS
 from turbomode_assets.ensemble.figures import (
     Figure,
     forecast_figures,
@@ -226,7 +227,7 @@ def _with_gaps(
         .select(SYMBOL, pl.col(SESSION).alias(DECISION_SESSION))
         .join(regimes, on=DECISION_SESSION, validate="m:1")
         .join(sectors, on=SYMBOL, validate="m:1")
-        .join(told, on=[SYMBOL, DECISION_SESSION], how="anti")
+        .join(told, on=LABELS.key, how="anti")
         # Nothing is known of these labels, and nothing without a forecast is scored.
         .with_columns(
             pl.lit(HOLD).cast(told.schema[LABEL]).alias(LABEL), pl.lit("expiry").alias(_EXIT_REASON)

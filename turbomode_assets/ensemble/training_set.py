@@ -2,7 +2,7 @@
 
 import datetime as dt
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -15,6 +15,7 @@ from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL, SESSION, SYMBOL
 from turbomode_assets.contracts.errors import MissingDataError
 from turbomode_assets.contracts.table import describe_rows
+from turbomode_assets.contracts.tables import LABELS
 from turbomode_assets.ensemble.error_replay import replay_factors
 from turbomode_assets.models import Labels, Matrix, matrix_from_frame
 from turbomode_assets.sessions import session_index, session_indices
@@ -120,7 +121,7 @@ def assemble_training_set(
     )
     kept = kept.join(
         keys.rename({SESSION: DECISION_SESSION}).with_row_index(_ROW),
-        on=[SYMBOL, DECISION_SESSION],
+        on=LABELS.key,
         how="left",
         validate="1:1",
     ).sort(SYMBOL, DECISION_SESSION)
@@ -148,7 +149,7 @@ def with_regimes(training_set: TrainingSet, regimes: pl.DataFrame) -> TrainingSe
 def with_sectors(training_set: TrainingSet, sectors: pl.DataFrame) -> TrainingSet:
     """Name the sector of each decision; `sectors` has symbol, session and sector."""
     named = sectors.select(SYMBOL, pl.col(SESSION).alias(DECISION_SESSION), "sector")
-    return _with(training_set, named, on=[SYMBOL, DECISION_SESSION], validate="1:1")
+    return _with(training_set, named, on=LABELS.key, validate="1:1")
 
 
 def with_history(
@@ -164,7 +165,7 @@ def with_history(
     at_events = archive.select(
         SYMBOL, pl.col(SESSION).alias(DECISION_SESSION), pl.lit(True).alias("rare")
     ).unique()
-    marked = _with(training_set, at_events, on=[SYMBOL, DECISION_SESSION], validate="1:1")
+    marked = _with(training_set, at_events, on=LABELS.key, validate="1:1")
     factors = replay_factors(marked.rows, buffer, config, as_of=training_set.as_of)
     rows = marked.rows.with_columns(replay=pl.Series(factors, dtype=pl.Float64))
     return replace(marked, rows=rows)
@@ -174,7 +175,7 @@ def _with(
     training_set: TrainingSet,
     conditions: pl.DataFrame,
     *,
-    on: list[str],
+    on: Sequence[str],
     validate: Literal["m:1", "1:1"],
 ) -> TrainingSet:
     rows = training_set.rows
@@ -227,7 +228,7 @@ def _require_features(kept: pl.DataFrame) -> None:
     homeless = kept.filter(pl.col(_ROW).is_null())
     if homeless.height:
         raise MissingDataError(
-            f"labels without a feature row: {describe_rows(homeless, [SYMBOL, DECISION_SESSION])}",
+            f"labels without a feature row: {describe_rows(homeless, LABELS.key)}",
             where="features",
             fix="materialize features for those sessions, then train again",
         )

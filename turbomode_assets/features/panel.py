@@ -23,6 +23,7 @@ from turbomode_assets.contracts.columns import (
 )
 from turbomode_assets.contracts.errors import InputError, first_few
 from turbomode_assets.contracts.table import describe_rows
+from turbomode_assets.contracts.tables import BARS
 from turbomode_assets.sessions import sessions_between
 
 WHERE = "bars of compute_features"
@@ -30,7 +31,7 @@ FEWEST_STEPS = 5
 """Fewest steps from bar to bar that show which frequency a panel has."""
 FIRST_LOOK = 10_000
 """Rows that nearly always show it."""
-KEY = (SYMBOL, SESSION)
+_KEY = BARS.key
 
 Floats = npt.NDArray[np.float64]
 Number = TypeVar("Number", bound=np.generic)
@@ -172,12 +173,12 @@ def _dollar_volume(bars: pl.DataFrame) -> pl.Series:
 
 
 def _check_columns(bars: pl.DataFrame) -> None:
-    absent = [name for name in (*KEY, *PRICES, VOLUME) if name not in bars.columns]
+    absent = [name for name in (*_KEY, *PRICES, VOLUME) if name not in bars.columns]
     if absent:
         raise InputError(
             f"missing columns: {first_few(absent)}",
             where=WHERE,
-            fix=f"give {', '.join((*KEY, OPEN, HIGH, LOW, CLOSE, VOLUME))}",
+            fix=f"give {', '.join((*_KEY, OPEN, HIGH, LOW, CLOSE, VOLUME))}",
         )
     if bars.is_empty():
         raise InputError("there is no bar", where=WHERE, fix="give at least one row")
@@ -203,7 +204,7 @@ def _is_number(column: pl.Series) -> bool:
 
 
 def _check_keys(bars: pl.DataFrame) -> None:
-    nulls = [name for name in KEY if bars[name].null_count()]
+    nulls = [name for name in _KEY if bars[name].null_count()]
     if nulls:
         raise InputError(
             f"null {' and '.join(nulls)}", where=WHERE, fix="name symbol and session of every row"
@@ -217,10 +218,10 @@ def _check_keys(bars: pl.DataFrame) -> None:
         bars.filter(~begins & (days == 0)),
         "duplicated rows",
         "keep one bar for each symbol and session",
-        KEY,
+        _KEY,
     )
     for offenders in (bars.filter(~begins & (days < 0)), bars[late]):
-        _refuse_rows(offenders, "rows out of order", "sort by symbol and session", KEY)
+        _refuse_rows(offenders, "rows out of order", "sort by symbol and session", _KEY)
 
 
 def _check_sessions(bars: pl.DataFrame) -> None:
@@ -257,7 +258,7 @@ def _check_values(bars: pl.DataFrame) -> None:
             bars.filter(wrong | (pl.col(name) <= 0)),
             f"{name} is not a positive finite price",
             "repair the bar, or leave its row out: a missing bar is NaN in its windows",
-            (*KEY, name),
+            (*_KEY, name),
         )
     for name in (VOLUME, DOLLAR_VOLUME):
         if name in bars.columns:
@@ -265,7 +266,7 @@ def _check_values(bars: pl.DataFrame) -> None:
                 bars.filter((pl.col(name) < 0) | pl.col(name).cast(pl.Float64).is_infinite()),
                 f"{name} is negative or infinite",
                 "correct it, or make it null: features that read it are then NaN",
-                (*KEY, name),
+                (*_KEY, name),
             )
 
 

@@ -12,7 +12,7 @@ from turbomode_assets.completeness import reasons
 from turbomode_assets.completeness.stretches import cells_of_stretches
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.contracts.quality_log import LATE_ACTION, log_rows
-from turbomode_assets.contracts.tables import AUDITS, CANDLES, DATA_QUALITY_LOG
+from turbomode_assets.contracts.tables import AUDITS, CANDLES, CELL, DATA_QUALITY_LOG
 from turbomode_assets.curation import late_actions, usable_dividends
 from turbomode_assets.ingestion.tools import IngestionTools
 from turbomode_assets.sessions import SessionSpan, offset_session, session_opens, sessions_between
@@ -22,7 +22,6 @@ from turbomode_assets.stores.changes import GONE, changed_groups, rows_where
 CALLER = "audit"
 _TABLES = ("candles", "symbol_metadata", "splits", "dividends", "data_quality_log")
 _LISTING = ["symbol", "calendar", "first_session", "last_session"]
-_CELL = ["symbol", "timeframe", "session"]
 
 
 @dataclass(frozen=True)
@@ -173,7 +172,7 @@ def _changed_sessions(tools: IngestionTools, known: MasterState) -> set[dt.date]
         if table not in known.versions:
             continue
         since = known.versions_then.get(table, 0)
-        columns = list(dict.fromkeys([*_CELL, first]))
+        columns = list(dict.fromkeys([*CELL, first]))
         groups = changed_groups(
             tools.master, table, since, columns, timeframes=list(tools.fetch.timeframes)
         )
@@ -233,7 +232,7 @@ def _sessions_told_otherwise(tools: IngestionTools) -> set[dt.date]:
     """
     fetched = pl.col("timeframe").is_in(list(tools.fetch.timeframes))
     is_open = fetched & (pl.col("verdict") != reasons.GREEN)
-    rows = rows_where(tools.master, "partition_status", is_open, [*_CELL, "reasons"])
+    rows = rows_where(tools.master, "partition_status", is_open, [*CELL, "reasons"])
     said = rows.with_columns(pl.col("reasons").str.split(",")).with_columns(
         is_absent=pl.col("reasons").list.set_intersection([reasons.MISSING, reasons.ROWS_LOW]),
         has_failed=pl.col("reasons").list.contains(reasons.VENDOR_FAILURE),
@@ -243,8 +242,8 @@ def _sessions_told_otherwise(tools: IngestionTools) -> set[dt.date]:
     absent = said.filter(pl.col("is_absent").list.len() > 0)
     told = [
         said.filter(pl.col("reasons").list.contains(reasons.NOT_YET_DUE)),
-        absent.filter("has_failed").join(failed, on=_CELL, how="anti"),
-        absent.filter(~pl.col("has_failed")).join(failed, on=_CELL, how="semi"),
+        absent.filter("has_failed").join(failed, on=CELL, how="anti"),
+        absent.filter(~pl.col("has_failed")).join(failed, on=CELL, how="semi"),
     ]
     return {session for each in told for session in each["session"].unique()}
 

@@ -18,7 +18,13 @@ import polars as pl
 from turbomode_assets.completeness import corrupted, expected_grid, judge, plan_backfill
 from turbomode_assets.completeness.reasons import CHECKSUM_MISMATCH
 from turbomode_assets.contracts.quality_log import LATE_CANDLES, log_rows
-from turbomode_assets.contracts.tables import AUDITS, DATA_QUALITY_LOG, PARTITION_STATUS, VERDICTS
+from turbomode_assets.contracts.tables import (
+    AUDITS,
+    CELL,
+    DATA_QUALITY_LOG,
+    PARTITION_STATUS,
+    VERDICTS,
+)
 from turbomode_assets.curation import find_defects
 from turbomode_assets.ingestion.audit_scope import MasterState, sessions_to_audit
 from turbomode_assets.ingestion.fetched import Batch
@@ -39,7 +45,6 @@ POLL_SECONDS = 1.0
 SESSIONS_PER_BATCH = {"1d": 252, "1h": 63, "1m": 5}
 """A year of days, a quarter of hours, a week of minutes."""
 LIQUIDITY_SESSIONS = 21
-_CELL = ["symbol", "timeframe", "session"]
 _SAID = ["expected_rows", "actual_rows", "verdict", "reasons", "delivered_by"]
 
 
@@ -129,7 +134,7 @@ class AuditRun:
         ).filter(pl.col("session") >= span.first)
         stored = self._stored(span, timeframe)
         rows = _with_earlier_findings(rows, stored)
-        changed = rows.join(stored, on=[*_CELL, *_SAID], how="anti", nulls_equal=True)
+        changed = rows.join(stored, on=[*CELL, *_SAID], how="anti", nulls_equal=True)
         self._changed += changed.height
         self._verdicts.update(dict(rows.group_by("verdict").len().iter_rows()))
         self.say(f"{timeframe} {span}: {rows.height:,} cells, {changed.height:,} changed")
@@ -170,7 +175,7 @@ class AuditRun:
         damaged = self._stored(span, timeframe).filter(
             pl.col("reasons").str.split(",").list.contains(CHECKSUM_MISMATCH)
         )
-        return inside.join(damaged, on=_CELL, how="semi", maintain_order="left")
+        return inside.join(damaged, on=CELL, how="semi", maintain_order="left")
 
     def _stored(self, span: SessionSpan, timeframe: str) -> pl.DataFrame:
         master = self.tools.master
@@ -224,11 +229,9 @@ class AuditRun:
 def _with_earlier_findings(rows: pl.DataFrame, stored: pl.DataFrame) -> pl.DataFrame:
     """Let a cell of which an audit says nothing new keep when, and of what, that was found."""
     found = ["checked_at", "store_version"]
-    earlier = stored.select(
-        *_CELL, *_SAID, *(pl.col(name).alias(f"first_{name}") for name in found)
-    )
+    earlier = stored.select(*CELL, *_SAID, *(pl.col(name).alias(f"first_{name}") for name in found))
     return (
-        rows.join(earlier, on=[*_CELL, *_SAID], how="left", nulls_equal=True, validate="1:1")
+        rows.join(earlier, on=[*CELL, *_SAID], how="left", nulls_equal=True, validate="1:1")
         .with_columns(pl.coalesce(f"first_{name}", name).alias(name) for name in found)
         .select(PARTITION_STATUS.column_names)
     )
@@ -237,12 +240,12 @@ def _with_earlier_findings(rows: pl.DataFrame, stored: pl.DataFrame) -> pl.DataF
 def _late_candles(stored: pl.DataFrame, rows: pl.DataFrame, now: dt.datetime) -> pl.DataFrame:
     """Log rows for cells that an earlier audit found empty when they were due, and that are not."""
     empty = stored.filter((pl.col("actual_rows") == 0) & (pl.col("verdict") == "RED"))
-    filled = rows.filter(pl.col("actual_rows") > 0).join(empty, on=_CELL, how="semi")
+    filled = rows.filter(pl.col("actual_rows") > 0).join(empty, on=CELL, how="semi")
     if filled.is_empty():
         return DATA_QUALITY_LOG.empty()
     return log_rows(
         filled.select(
-            *_CELL,
+            *CELL,
             first_session="session",
             kind=pl.lit(LATE_CANDLES),
             ts=session_opens(filled["session"]),

@@ -7,13 +7,14 @@ import polars as pl
 
 from turbomode_assets.completeness import expected_grid, plan_backfill
 from turbomode_assets.contracts.errors import InputError, first_few
+from turbomode_assets.contracts.tables import CELL
 from turbomode_assets.ingestion.backfilling import calls_by_vendor, cells_of, window_of
 from turbomode_assets.ingestion.settled import SettledCells
 from turbomode_assets.ingestion.tools import IngestionTools
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations import NewWork, WorkKey
 from turbomode_assets.vendors import Request
-from turbomode_assets.vendors.questions import CELL, plan_questions
+from turbomode_assets.vendors.questions import plan_questions
 
 NOBODY_TRADES = pl.DataFrame(schema={"symbol": pl.String(), "median_dollar_volume": pl.Float64()})
 """What is typed by hand is fetched newest first; the audit ranks what it queues by liquidity."""
@@ -70,7 +71,7 @@ def plan_of(
     faulty = _faulty(tools, span).join(instruments, on="symbol", how="semi")
     faulty = faulty.filter(pl.col("timeframe").is_in(lengths)).select(holes.columns)
     stretches = plan_backfill(
-        pl.concat([holes, faulty]).unique(["symbol", "timeframe", "session"], keep="first"),
+        pl.concat([holes, faulty]).unique(CELL, keep="first"),
         NOBODY_TRADES,
         window_sessions=tools.data_quality.backfill.window_sessions,
     )

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import polars as pl
 
+from turbomode_assets.contracts.tables import CELL_SCHEMA
 from turbomode_assets.ingestion.heartbeat import heartbeat
 from turbomode_assets.ingestion.tools import IngestionTools
 from turbomode_assets.sessions import SessionSpan, offset_session
-from turbomode_assets.stores.operations import WorkKey
+from turbomode_assets.stores.operations import WORK_KEY, WorkKey
 from turbomode_assets.vendors import Request
-from turbomode_assets.vendors.questions import CELL_SCHEMA
 
 BACKFILL_TAG = "turbomode/backfill"
 """Run tag of runs that fetch what is queued, and nothing else."""
@@ -58,9 +58,7 @@ class ClaimedWork:
     @property
     def keys(self) -> list[WorkKey]:
         """What tells each item from the others."""
-        return list(
-            self.items.select("symbol", "timeframe", "first_session", "last_session").iter_rows()
-        )
+        return list(self.items.select(WORK_KEY).iter_rows())
 
     @property
     def cells(self) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 
 import polars as pl
 
-from turbomode_assets.contracts.tables import DATA_QUALITY_LOG
+from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG
 from turbomode_assets.contracts.timeframes import INTRADAY_MINUTES
 from turbomode_assets.curation import first_day_of_periods, resample_calendar
 from turbomode_assets.ingestion.fetched import Batch
@@ -54,7 +54,7 @@ def _without_gaps(bars: pl.DataFrame, missing: pl.DataFrame) -> pl.DataFrame:
     broken = bars.join(gaps, on="symbol").filter(
         pl.col("gap").is_between(pl.col("ts").dt.date(), pl.col("session"))
     )
-    return bars.join(broken, on=["symbol", "timeframe", "ts"], how="anti", maintain_order="left")
+    return bars.join(broken, on=CANDLES.key, how="anti", maintain_order="left")
 
 
 def _whole_periods(span: SessionSpan, timeframes: Sequence[str]) -> SessionSpan:

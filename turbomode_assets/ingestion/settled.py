@@ -8,6 +8,7 @@ import polars as pl
 
 from turbomode_assets.completeness.gate import fetchable
 from turbomode_assets.contracts.quality_log import NO_DATA
+from turbomode_assets.contracts.tables import CELL, CELL_SCHEMA
 from turbomode_assets.ingestion.backfilling import ClaimedWork
 from turbomode_assets.ingestion.tools import IngestionTools
 from turbomode_assets.sessions import SessionSpan, last_closed_session, session_indices
@@ -15,7 +16,7 @@ from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import NewWork, WorkKey
 from turbomode_assets.vendors import Request, VendorFailure
 from turbomode_assets.vendors.asking import BUDGET
-from turbomode_assets.vendors.questions import CELL, CELL_SCHEMA, Question, listed_cells
+from turbomode_assets.vendors.questions import Question, listed_cells
 
 CHECKED = "candles"
 CALLER = "raw_candles"

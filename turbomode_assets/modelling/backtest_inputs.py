@@ -10,6 +10,7 @@ import polars as pl
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.errors import MissingDataError
+from turbomode_assets.contracts.tables import LABELS
 from turbomode_assets.labels import lookback_sessions, triple_barrier
 from turbomode_assets.modelling.corporate_actions import delistings_of, read_corporate_actions
 from turbomode_assets.sessions import (
@@ -24,7 +25,7 @@ from turbomode_assets.stores.signal_book import signals_said, trading_rules
 
 CALLER = "backtest"
 _SAID = ["symbol", "session", "signal", "p_sell", "p_hold", "p_buy", "model_version"]
-_DECISION = ["symbol", "decision_session"]
+_DECISION = LABELS.key
 
 
 @dataclass(frozen=True)

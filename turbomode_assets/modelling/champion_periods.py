@@ -12,6 +12,7 @@ from turbomode_assets.config.judging import ModelPromotionGateConfig
 from turbomode_assets.config.training import SignalsConfig, TripleBarrierConfig
 from turbomode_assets.contracts.errors import MissingDataError, TurbomodeError
 from turbomode_assets.contracts.table import describe_rows
+from turbomode_assets.contracts.tables import BARS
 from turbomode_assets.ensemble import Ensemble, load_ensemble, prediction_matrix
 from turbomode_assets.ensemble.meta_learner import BaseProbabilities
 from turbomode_assets.features import LONGEST_WINDOW, FeatureSet
@@ -212,8 +213,7 @@ def _scan(reign: ChampionPeriod, market: PredictionInputs) -> tuple[Scan, Matrix
         model.families,
         look_back_sessions=model.look_back_sessions,
     )
-    key = ["symbol", "session"]
-    places = rows.with_row_index("place").join(scan.tradeable, on=key, how="semi")
+    places = rows.with_row_index("place").join(scan.tradeable, on=BARS.key, how="semi")
     picked = places.get_column("place").sort().cast(pl.Int64).to_numpy()
     return scan.keep(rows, reason=NO_FEATURES), matrix.select(picked), rows[np.asarray(picked)]
 
@@ -221,10 +221,10 @@ def _scan(reign: ChampionPeriod, market: PredictionInputs) -> tuple[Scan, Matrix
 def _require_features(features: pl.DataFrame, quoted: pl.DataFrame, reign: SessionSpan) -> None:
     """Refuse bars without a row of features: features older than the bars they stand for."""
     due = quoted.filter(pl.col("session").is_between(reign.first, reign.last))
-    missing = due.join(features, on=["symbol", "session"], how="anti")
+    missing = due.join(features, on=BARS.key, how="anti")
     if missing.height:
         raise MissingDataError(
-            f"bars without features: {describe_rows(missing, ['symbol', 'session'])}",
+            f"bars without features: {describe_rows(missing, BARS.key)}",
             where=f"signals, {reign}",
             fix="materialize features again: dagster asset materialize -m turbomode_assets "
             f"--select features --partition-range {reign.first}...{reign.last}",

@@ -10,6 +10,7 @@ import polars as pl
 
 from turbomode_assets.contracts.devices import Device
 from turbomode_assets.contracts.errors import ContractError, first_few
+from turbomode_assets.contracts.tables import BARS
 from turbomode_assets.features import FeatureSet, feature_health
 from turbomode_assets.features.engine import compute_formulas
 from turbomode_assets.modelling.feature_sets import earlier_formulas, stored_columns
@@ -19,7 +20,7 @@ from turbomode_assets.stores import Lake
 ROUNDING = 1e-5
 """Share of a float32 value by which two computations of one formula may differ."""
 _CALLER = "features"
-_KEY = ("symbol", "session")
+_KEY = BARS.key
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import polars as pl
 
 from turbomode_assets.config.training import TrainingConfig
 from turbomode_assets.contracts.errors import MissingDataError, StoreError, first_few
+from turbomode_assets.contracts.tables import BARS
 from turbomode_assets.ensemble.record import StoredFeatures, read_record
 from turbomode_assets.features.formulas import ColumnFormula
 from turbomode_assets.features.sets import FeatureSet, earlier_set, present_set
@@ -20,7 +21,7 @@ from turbomode_assets.stores.promotions import in_force
 
 DIGITS = 8
 """How many digits of its digest name a column that holds an earlier formula."""
-_KEY = ("symbol", "session")
+_KEY = BARS.key
 _COMMAND = "dagster asset materialize -m turbomode_assets --select"
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from turbomode_assets.alerts.alert_book import open_alerts
+from turbomode_assets.contracts.columns import SIGNAL_KEY
 from turbomode_assets.nightly.figures import (
     Alert,
     Alerts,
@@ -105,7 +106,7 @@ def gather_outcomes(
     ended = _known_by(outcomes_of(memory, span), session)
     settled = ended.filter(pl.col("known_session") == session, pl.col("signal") != "HOLD")
     said = _champions(signals_said(memory, span))
-    waiting = said.join(ended, on=["session", "symbol", "model_version"], how="anti")
+    waiting = said.join(ended, on=SIGNAL_KEY, how="anti")
     tonight = session_index(session)
     is_due = _due_at(waiting) <= tonight
     groups = outcome_figures(known, regimes(known)) if known.height else known.clear()

@@ -8,6 +8,7 @@ from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.columns import CLASSES, CLOSE, SESSION, SYMBOL
 from turbomode_assets.contracts.errors import MissingDataError
 from turbomode_assets.contracts.table import describe_rows
+from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.labels import lookback_sessions
 from turbomode_assets.labels.panel import place_bars
 from turbomode_assets.labels.triple_barrier import trailing_volatility
@@ -24,7 +25,7 @@ TRADE_TERMS = pl.Schema(
         "expiry_session": pl.Date(),
     }
 )
-_KEY = [SYMBOL, SESSION]
+_KEY = PREDICTIONS.key
 
 
 def daily_volatility(

@@ -4,7 +4,14 @@ import datetime as dt
 
 import polars as pl
 
-from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL, SESSION, SYMBOL
+from turbomode_assets.contracts.columns import (
+    CLASSES,
+    DECISION_SESSION,
+    LABEL,
+    SESSION,
+    SIGNAL_KEY,
+    SYMBOL,
+)
 from turbomode_assets.contracts.errors import ContractError
 from turbomode_assets.contracts.table import describe_rows
 from turbomode_assets.sessions import session_index, session_indices, sessions_between
@@ -61,7 +68,6 @@ NOT_CLOSED = "its label is known; outcomes were not materialized since"
 
 _COLUMN_OF_CLASS = {name: number for number, name in enumerate(CLASSES)}
 _SIDES = {"SELL": -1, "HOLD": None, "BUY": 1}
-_KEY = [SESSION, SYMBOL, "model_version"]
 _IS_POSITION = pl.col("signal") != "HOLD"
 
 
@@ -100,7 +106,7 @@ def close_signals(signals: pl.DataFrame, labels: pl.DataFrame) -> pl.DataFrame:
         outcome=outcome.cast(pl.String), **{"return": pl.col("return") * pl.col("side")}
     )
     return closed.select(pl.col(name).cast(dtype) for name, dtype in OUTCOME_SCHEMA.items()).sort(
-        _KEY
+        SIGNAL_KEY
     )
 
 
@@ -143,7 +149,7 @@ def name_unsettled(
             closable.with_columns(reason=pl.lit(NOT_CLOSED)).select(UNSETTLED_SCHEMA.names()),
         ]
     )
-    return told.sort(_KEY)
+    return told.sort(SIGNAL_KEY)
 
 
 def _reason(
@@ -185,7 +191,7 @@ def outcome_figures(outcomes: pl.DataFrame, regimes: pl.DataFrame | None = None)
     """
     given = pl.col("signal").replace_strict(_COLUMN_OF_CLASS, return_dtype=pl.Int8)
     said = pl.concat_list("p_sell", "p_hold", "p_buy").list.get(given)
-    rows = outcomes.sort(_KEY).with_columns(
+    rows = outcomes.sort(SIGNAL_KEY).with_columns(
         probability=said, is_true=pl.col(LABEL) == given, everything=pl.lit("positions")
     )
     rows = rows.with_columns(tenth=_tenth(pl.col("probability")))

@@ -8,13 +8,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from turbomode_assets.config.training import SignalsConfig
-from turbomode_assets.contracts.columns import SESSION, SYMBOL, VENDOR
+from turbomode_assets.contracts.columns import VENDOR
 from turbomode_assets.contracts.errors import ContractError, MissingDataError
 from turbomode_assets.contracts.table import check_table, describe_rows
 from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.signals.decision import check_probabilities, decide
 
-_KEY = [SYMBOL, SESSION]
+_KEY = PREDICTIONS.key
 
 
 def make_predictions(

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from turbomode_assets.contracts.columns import SESSION, SYMBOL
+from turbomode_assets.contracts.columns import SESSION, SIGNAL_KEY, SYMBOL
+from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.signals.decision import HOLD
 
 CHAMPION = "champion"
 CHALLENGER = "challenger"
-_KEY = [SYMBOL, SESSION]
+_KEY = PREDICTIONS.key
 
 
 @dataclass(frozen=True)
@@ -68,13 +69,12 @@ def rank_signals(release: Release) -> Release:
     where they are equally sure.
     Missing: HOLD has no rank, and neither has what was said and did not go out.
     """
-    key = [*_KEY, "model_version"]
     positions = release.sent.filter(pl.col("signal") != HOLD)
     ordered = positions.sort(SESSION, "confidence", SYMBOL, descending=[False, True, False])
     place = pl.int_range(1, pl.len() + 1, dtype=pl.Int32).over(SESSION)
-    ranks = ordered.select(*key, rank=place)
+    ranks = ordered.select(*SIGNAL_KEY, rank=place)
     sent, said = (
-        rows.join(ranks, on=key, how="left", validate="1:1", maintain_order="left")
+        rows.join(ranks, on=SIGNAL_KEY, how="left", validate="1:1", maintain_order="left")
         for rows in (release.sent, release.said)
     )
     return replace(release, sent=sent, said=said)

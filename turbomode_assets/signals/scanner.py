@@ -8,6 +8,7 @@ import polars as pl
 from turbomode_assets.config.training import SignalsConfig
 from turbomode_assets.contracts.columns import CLOSE, DOLLAR_VOLUME, SESSION, SYMBOL
 from turbomode_assets.contracts.errors import MissingDataError, first_few
+from turbomode_assets.contracts.tables import BARS
 from turbomode_assets.sessions import SessionSpan
 
 NO_BAR = "no_bar"
@@ -30,7 +31,7 @@ REASONS: Mapping[str, str] = {
 """Why a listed symbol is left out of a session, in the order in which it is asked."""
 
 DAILY = "1d"
-_KEY = [SYMBOL, SESSION]
+_KEY = BARS.key
 _TRADEABLE_ROLE = "tradeable"
 _GREEN = "GREEN"
 

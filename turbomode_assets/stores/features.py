@@ -11,10 +11,10 @@ from deltalake.exceptions import DeltaError
 from turbomode_assets.contracts.columns import YEAR
 from turbomode_assets.contracts.errors import InputError, MissingDataError, first_few
 from turbomode_assets.contracts.ordering import sort_rows
-from turbomode_assets.contracts.tables import features_table
+from turbomode_assets.contracts.tables import BARS, features_table
 from turbomode_assets.stores.delta import open_table
 
-KEY = ("symbol", "session")
+_KEY = BARS.key
 
 
 def read_features(
@@ -47,10 +47,10 @@ def read_features(
     """
     uri = f"{str(data_root).rstrip('/')}/lake/{tenant}/features"
     table = _open(uri, tenant, version)
-    columns = [*KEY, *_known(table, names, uri)]
+    columns = [*_KEY, *_known(table, names, uri)]
     condition = _condition(symbols, first, last)
     rows = pl.scan_delta(table).filter(condition).select(columns).collect()
-    return sort_rows(rows, KEY)
+    return sort_rows(rows, _KEY)
 
 
 def _open(uri: str, tenant: str, version: int | None) -> DeltaTable:
@@ -72,7 +72,7 @@ def _open(uri: str, tenant: str, version: int | None) -> DeltaTable:
 
 
 def _known(table: DeltaTable, names: Sequence[str] | None, uri: str) -> list[str]:
-    stored = [field.name for field in table.schema().fields if field.name not in (*KEY, YEAR)]
+    stored = [field.name for field in table.schema().fields if field.name not in (*_KEY, YEAR)]
     if names is None:
         return stored
     _refuse_text(names, "names")

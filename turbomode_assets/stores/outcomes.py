@@ -54,11 +54,10 @@ def known_outcomes(
         columns=["symbol", "decision_session", "session", "label"],
         version=labels_version,
     ).rows
-    key = ["symbol", "decision_session"]
     return (
         pl.concat(said)
-        .unique([*key, "model_version"], keep="first", maintain_order=True)
-        .join(labels, on=key, how="inner", validate="m:1")
+        .unique([*LABELS.key, "model_version"], keep="first", maintain_order=True)
+        .join(labels, on=LABELS.key, how="inner", validate="m:1")
         .select(KNOWN_OUTCOMES.names())
-        .sort(*key, "model_version")
+        .sort(*LABELS.key, "model_version")
     )

@@ -11,7 +11,9 @@ import polars as pl
 from turbomode_assets.config.loader import digest_of
 from turbomode_assets.config.stored import StoredRules
 from turbomode_assets.config.training import TripleBarrierConfig
+from turbomode_assets.contracts.columns import SIGNAL_KEY
 from turbomode_assets.contracts.errors import TurbomodeError
+from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.labels import lookback_sessions
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.memory import ModelMemory
@@ -43,7 +45,6 @@ def record_signals(
     sessions = sent.get_column("session").unique().to_list()
     if said is None:
         said = sent.with_columns(role=pl.lit("champion"))
-    key = ["symbol", "session", "model_version"]
     views = {
         "said": said,
         "closes": closes.select("session", "symbol", "close", "vendor").join(
@@ -51,7 +52,7 @@ def record_signals(
         ),
         "stats": sector_statistics(sent, sectors),
         "newest": sent.filter(pl.col("session") == pl.col("session").max()).join(
-            said.select(*key, "role"), on=key, how="left", validate="1:1"
+            said.select(*SIGNAL_KEY, "role"), on=SIGNAL_KEY, how="left", validate="1:1"
         ),
     }
     with memory.transaction() as connection:
@@ -95,7 +96,7 @@ def _refresh_active_signals(connection: Connection) -> None:
 def sector_statistics(predictions: pl.DataFrame, sectors: pl.DataFrame) -> pl.DataFrame:
     """Signals and mean probabilities per session and sector."""
     return (
-        predictions.join(sectors, on=["symbol", "session"], how="left", validate="1:1")
+        predictions.join(sectors, on=PREDICTIONS.key, how="left", validate="1:1")
         .with_columns(pl.col("sector").fill_null("unknown"))
         .group_by("session", "sector")
         .agg(

@@ -16,7 +16,6 @@ WHOLE_BAR = "bar"
 
 _VALUES = ("open", "high", "low", "close", "volume")
 _PRICES = ("open", "high", "low", "close")
-_KEY = ("symbol", "timeframe", "ts")
 _TIME = CANDLES.schema["ingested_at"]
 
 
@@ -115,7 +114,7 @@ def differences(
     a split between two fetches is no revision.
     """
     pairs = _in_one_basis(stored, splits, delivered).join(
-        delivered, on=_KEY, how="full", suffix="_new", coalesce=True, validate="1:1"
+        delivered, on=CANDLES.key, how="full", suffix="_new", coalesce=True, validate="1:1"
     )
     same_vendor = (
         pl.col("vendor").is_null()

@@ -8,6 +8,7 @@ import polars as pl
 
 from turbomode_assets.config.vendors import FetchConfig
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.contracts.tables import CELL
 from turbomode_assets.sessions import (
     SessionSpan,
     session_close,
@@ -15,11 +16,6 @@ from turbomode_assets.sessions import (
 )
 from turbomode_assets.vendors.protocol import Request
 from turbomode_assets.vendors.timestamps import ROUND_THE_CLOCK
-
-CELL = ("symbol", "timeframe", "session")
-"""What is fetched once: one symbol's bars of one length in one session."""
-
-CELL_SCHEMA = pl.Schema({"symbol": pl.String(), "timeframe": pl.String(), "session": pl.Date()})
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import polars as pl
 from turbomode_assets.backtest import BacktestResult, simulate
 from turbomode_assets.config.backtest import BacktestConfig
 from turbomode_assets.config.training import TripleBarrierConfig
+from turbomode_assets.contracts.columns import PRICES
 from turbomode_assets.labels import triple_barrier
 from turbomode_assets.sessions import SessionSpan, offset_session
 
@@ -143,13 +144,12 @@ def by_hand(
 ) -> Case:
     """Six closes up to the decision in session 5, then bars by hand for each symbol."""
     rows = [
-        (symbol, session(number), *bar)
+        {"symbol": symbol, "session": session(number), **dict(zip(PRICES, bar, strict=True))}
         for symbol, after in later.items()
         for number, bar in enumerate([*((close,) * 4 for close in RUN_UP), *after])
         if bar is not None
     ]
-    names = ["symbol", "session", "open", "high", "low", "close"]
-    bars = pl.DataFrame(rows, schema=names, orient="row").cast({"session": pl.Date()})
+    bars = pl.DataFrame(rows)
     last = bars["session"].max()
     labels = triple_barrier(bars, rule, known_in=SessionSpan(session(0), last))
     return Case(signals(*predictions), labels, bars, rule)

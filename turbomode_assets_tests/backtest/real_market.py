@@ -72,12 +72,12 @@ class RealMarket:
         """As the package reads it: its own adjustment, its own labels."""
         columns = ["symbol", "session", *PRICES, "volume"]
         bars = adjust(self.unadjusted.select(columns), self.splits, self.dividends)
-        known = [(symbol, gone.last, gone.known) for symbol, gone in GONE.items()]
-        names = ["symbol", "last_session", "knowledge_session"]
-        span = SessionSpan(bars["session"].min(), bars["session"].max())
-        labels = triple_barrier(
-            bars, RULE, known_in=span, delistings=pl.DataFrame(known, schema=names, orient="row")
+        delistings = pl.DataFrame(
+            {"symbol": symbol, "last_session": gone.last, "knowledge_session": gone.known}
+            for symbol, gone in GONE.items()
         )
+        span = SessionSpan(bars["session"].min(), bars["session"].max())
+        labels = triple_barrier(bars, RULE, known_in=span, delistings=delistings)
         return Case(self.predictions, labels, bars, RULE)
 
     @functools.cached_property
@@ -126,9 +126,8 @@ def real_market() -> RealMarket:
     folder = real_data_folder()
     unadjusted = _unadjusted(folder)
     splits = pl.DataFrame(
-        [(symbol, *event) for symbol, event in SPLITS.items()],
-        schema=["symbol", "ex_date", "ratio"],
-        orient="row",
+        {"symbol": symbol, "ex_date": day, "ratio": ratio}
+        for symbol, (day, ratio) in SPLITS.items()
     )
     return RealMarket(unadjusted, splits, _dividends(folder), signals_by_chance(unadjusted))
 

@@ -18,7 +18,7 @@ from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.stores.model_registry import record_model
 from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets_tests.backtest.builders import Case
-from turbomode_assets_tests.builders import make_universe, run_assets, write_configs
+from turbomode_assets_tests.builders import fill_columns, make_universe, run_assets, write_configs
 from turbomode_assets_tests.stores.model_rows import performance, record_of
 
 FREE = {"trading__cost_bps": 0.0, "trading__slippage_bps": 0.0, "trading__position_limit": 0.05}
@@ -80,23 +80,13 @@ def store_market(
     )
     writer.replace("symbol_metadata", universe, span=None, symbols=symbols, caller="test")
     for contract, events in ((SPLITS, splits), (DIVIDENDS, dividends)):
-        rows = pl.DataFrame(schema=contract.schema)
+        rows = contract.empty()
         if events is not None:
-            told = events.with_columns(
-                session=sessions_of(events["ex_date"]),
-                knowledge_ts=pl.col("ex_date").cast(pl.Datetime("us", "UTC")),
-                vendor=pl.lit("archive"),
-            )
-            rows = told.select(pl.col(name).cast(kind) for name, kind in contract.schema.items())
+            known_at = pl.col("ex_date").cast(pl.Datetime("us", "UTC"))
+            sessions = sessions_of(events["ex_date"])
+            rows = fill_columns(contract, events, session=sessions, knowledge_ts=known_at)
         writer.replace(contract.name, rows, span=None, symbols=symbols, caller="test")
-    full = case.bars.with_columns(
-        volume=pl.lit(100.0),
-        dollar_volume=pl.col("close") * 100,
-        adjustment=pl.lit("raw"),
-        vendor=pl.lit("simulated"),
-        **{name: pl.lit(None) for name in ("adjusted_as_of", "repairs")},
-    )
-    bars = full.select(pl.col(name).cast(dtype) for name, dtype in BARS.schema.items())
+    bars = fill_columns(BARS, case.bars, volume=100.0, dollar_volume=pl.col("close") * 100)
     lake_of(settings).replace("bars", bars, span=span_of(bars), caller="test")
 
 
@@ -140,13 +130,7 @@ def promote(
 
 def store_predictions(settings: SettingsResource, signals: pl.DataFrame) -> pl.DataFrame:
     """Store signals as rows of the predictions table; returns them."""
-    texts = ("feature_digest", "config_digest", "store_versions")
-    full = signals.with_columns(
-        *(pl.lit("-").alias(name) for name in texts),
-        vendor=pl.lit("simulated"),
-        gate_override=pl.lit(None, pl.String),
-    )
-    sent = full.select(pl.col(name).cast(dtype) for name, dtype in PREDICTIONS.schema.items())
+    sent = fill_columns(PREDICTIONS, signals)
     lake_of(settings).replace("predictions", sent, span=span_of(sent), caller="test")
     return sent
 

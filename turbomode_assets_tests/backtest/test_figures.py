@@ -35,13 +35,23 @@ def equity(values=VALUES, turnover=10.0):
 
 
 def trades(*rows):
-    names = ["entry_session", "exit_session", "return", "cost_usd"]
+    """Trades of (numbers of the entry's and of the exit's session, return)."""
+    schema = {
+        "entry_session": pl.Date,
+        "exit_session": pl.Date,
+        "return": pl.Float64,
+        "cost_usd": pl.Float64,
+    }
     placed = [
-        (session(entry), None if left is None else session(left), earned, 1.5)
+        {
+            "entry_session": session(entry),
+            "exit_session": None if left is None else session(left),
+            "return": earned,
+            "cost_usd": 1.5,
+        }
         for entry, left, earned in rows
     ]
-    types = [pl.Date, pl.Date, pl.Float64, pl.Float64]
-    return pl.DataFrame(placed, schema=dict(zip(names, types, strict=True)), orient="row")
+    return pl.DataFrame(placed, schema=schema)
 
 
 def test_figures_of_six_sessions():

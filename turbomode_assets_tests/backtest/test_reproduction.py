@@ -12,7 +12,6 @@ from turbomode_assets.contracts.errors import MissingDataError
 from turbomode_assets_tests.backtest.builders import FREE, random_case, session, signals
 
 SENT = signals(("AAA", 5, "BUY", 0.6), ("BBB", 5, "SELL", 0.7), ("AAA", 6, "HOLD", 0.4))
-KEY = ["session", "symbol", "model_version"]
 SAID = SENT.with_columns(role=pl.lit("champion"))
 
 

@@ -16,14 +16,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.tables import CANDLES
 from turbomode_assets.ingestion.auditing import AuditRun
 from turbomode_assets.ingestion.tools import IngestionTools
 from turbomode_assets.orchestration.resources.master_writer import store_batch
 from turbomode_assets.sessions import SessionSpan, offset_session, session_opens
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets_tests.builders import make_universe
+from turbomode_assets_tests.builders import fill_columns, make_universe, with_digests
 from turbomode_assets_tests.ingestion.exchanges import Desk
 
 LAST_SESSION = dt.date(2025, 6, 30)
@@ -48,16 +47,8 @@ def wandering_candles(symbols: list[str], sessions: list[dt.date], seed: int) ->
             "close": close,
             "volume": np.round(1e6 * (1 + np.random.default_rng(seed).random(close.size))),
         }
-    ).with_columns(
-        timeframe=pl.lit("1d"),
-        vwap=pl.lit(None, dtype=pl.Float64),
-        trades=pl.lit(None, dtype=pl.Int64),
-        vendor=pl.lit("ibkr"),
-        adjustment=pl.lit("raw"),
-        adjusted_as_of=pl.lit(None, dtype=pl.Date),
-        ingested_at=pl.lit(ARRIVED).cast(CANDLES.schema["ingested_at"]),
     )
-    return frame.with_columns(payload_sha256=payload_digests(frame)).select(CANDLES.column_names)
+    return with_digests(fill_columns(CANDLES, frame, vendor="ibkr", ingested_at=ARRIVED))
 
 
 def write(writer: MasterWriter, symbols: list[str], sessions: list[dt.date]) -> None:

@@ -30,7 +30,7 @@ from turbomode_assets.config.completeness import LedgerConfig
 from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG
 from turbomode_assets.sessions import SessionSpan, offset_session, session_opens
-from turbomode_assets_tests.builders import make_universe
+from turbomode_assets_tests.builders import fill_columns, make_universe
 
 FIRST = dt.date(2004, 1, 5)
 NOW = dt.datetime(2026, 1, 2, tzinfo=dt.UTC)
@@ -96,26 +96,20 @@ def candles_of(grid: pl.DataFrame) -> pl.DataFrame:
     close = random.lognormal(3, 0.5, grid.height)
     fate = pl.Series("fate", random.integers(0, 1000, grid.height))
     spoilt = pl.col("fate")
+    frame = fill_columns(
+        CANDLES,
+        grid,
+        ts=session_opens(grid["session"]),
+        open=pl.Series(close),
+        high=pl.Series(close * 1.01),
+        low=pl.Series(close * 0.99),
+        close=pl.Series(close),
+        volume=pl.Series(close * 1e5),
+        vendor="archive",
+        ingested_at=NOW,
+    )
     return (
-        grid.select(
-            "symbol",
-            "timeframe",
-            "session",
-            ts=session_opens(grid["session"]),
-            open=close,
-            high=close * 1.01,
-            low=close * 0.99,
-            close=close,
-            volume=close * 1e5,
-            vwap=pl.lit(None, dtype=pl.Float64),
-            trades=pl.lit(None, dtype=pl.Int64),
-            vendor=pl.lit("archive"),
-            adjustment=pl.lit("raw"),
-            adjusted_as_of=pl.lit(None, dtype=pl.Date),
-            ingested_at=pl.lit(NOW).cast(CANDLES.schema["ingested_at"]),
-            payload_sha256=pl.lit("0" * 64),
-        )
-        .with_columns(fate)
+        frame.with_columns(fate)
         .filter(spoilt >= 2)
         .with_columns(
             high=pl.when(spoilt == 2).then(0.5 * pl.col("low")).otherwise("high"),

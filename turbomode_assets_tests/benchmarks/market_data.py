@@ -25,11 +25,11 @@ import polars as pl
 import pyarrow.dataset as ds
 from deltalake import DeltaTable
 
-from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.tables import CANDLES, DIVIDENDS, SPLITS, SYMBOL_METADATA
-from turbomode_assets.sessions import SessionSpan, offset_session, session_opens
+from turbomode_assets.sessions import SessionSpan, offset_session, session_open, session_opens
 from turbomode_assets.stores import MarketData
 from turbomode_assets.stores.master_writer import MasterWriter
+from turbomode_assets_tests.builders import fill_columns, make_rows, with_digests
 
 LAST_SESSION = dt.date(2025, 6, 30)
 ARRIVED = dt.datetime(2025, 7, 1, tzinfo=dt.UTC)
@@ -59,16 +59,8 @@ def generated_candles(symbols: list[str], sessions: list[dt.date], seed: int) ->
             "close": close,
             "volume": np.round(1e6 * rng.random(rows)),
         }
-    ).with_columns(
-        timeframe=pl.lit("1d"),
-        vwap=pl.lit(None, dtype=pl.Float64),
-        trades=pl.lit(None, dtype=pl.Int64),
-        vendor=pl.lit("simulated"),
-        adjustment=pl.lit("raw"),
-        adjusted_as_of=pl.lit(None, dtype=pl.Date),
-        ingested_at=pl.lit(ARRIVED).cast(CANDLES.schema["ingested_at"]),
     )
-    return frame.with_columns(payload_sha256=payload_digests(frame)).select(CANDLES.column_names)
+    return with_digests(fill_columns(CANDLES, frame, ingested_at=ARRIVED))
 
 
 def write_market(root: Path, symbols: list[str], sessions: list[dt.date]) -> float:
@@ -82,23 +74,21 @@ def write_market(root: Path, symbols: list[str], sessions: list[dt.date]) -> flo
         span = SessionSpan(days[0], days[-1])
         writer.replace("candles", frame, span=span, symbols=symbols, caller="benchmark")
         seconds += time.perf_counter() - begin
-    listed = ("stock", "XNYS", "tradeable", None, None, ARRIVED, "simulated")
-    metadata = pl.DataFrame(
-        [(symbol, None, *listed) for symbol in symbols],
-        schema=SYMBOL_METADATA.schema,
-        orient="row",
+    metadata = make_rows(
+        SYMBOL_METADATA, *({"symbol": symbol} for symbol in symbols), knowledge_ts=ARRIVED
     )
-    splits = pl.DataFrame(
-        [(s, sessions[len(sessions) // 2], sessions[len(sessions) // 2], 2.0) for s in symbols],
-        schema=["symbol", "session", "ex_date", "ratio"],
-        orient="row",
-    ).with_columns(
-        knowledge_ts=session_opens(pl.Series([sessions[len(sessions) // 2]])).item(),
-        vendor=pl.lit("simulated"),
+    middle = sessions[len(sessions) // 2]
+    splits = make_rows(
+        SPLITS,
+        *({"symbol": symbol} for symbol in symbols),
+        session=middle,
+        ex_date=middle,
+        ratio=2.0,
+        knowledge_ts=session_open(middle),
     )
     for table, frame in (
         ("symbol_metadata", metadata),
-        ("splits", splits.cast(dict(SPLITS.schema))),
+        ("splits", splits),
         ("dividends", DIVIDENDS.empty()),
     ):
         writer.replace(table, frame, span=None, symbols=symbols, caller="benchmark")

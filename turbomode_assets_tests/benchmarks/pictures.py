@@ -29,6 +29,7 @@ from turbomode_assets.contracts.tables import PARTITION_STATUS
 from turbomode_assets.contracts.tables.master import VERDICTS
 from turbomode_assets.reports import coverage_heatmap
 from turbomode_assets.sessions import SessionSpan, offset_session
+from turbomode_assets_tests.builders import fill_columns
 
 LAST_SESSION = dt.date(2025, 6, 30)
 CHECKED = dt.datetime(2025, 7, 1, tzinfo=dt.UTC)
@@ -42,7 +43,7 @@ def generated_ledger(symbols: int, sessions: int, *, holes: float = HOLES) -> pl
     names = pl.Series([f"S{number:04d}" for number in range(symbols)])
     drawn = np.random.default_rng(5).random(symbols * sessions)
     codes = (drawn < holes).astype(np.uint32) + (drawn < holes / 2)
-    return pl.DataFrame(
+    frame = pl.DataFrame(
         {
             "symbol": names.gather(np.repeat(np.arange(symbols), sessions)),
             "session": pl.Series(days, dtype=pl.Date).gather(np.tile(np.arange(sessions), symbols)),
@@ -50,18 +51,9 @@ def generated_ledger(symbols: int, sessions: int, *, holes: float = HOLES) -> pl
             "reasons": pl.Series(["", "zero_volume", "missing"]).gather(codes),
             "actual_rows": (codes < 2).astype(np.int32),
         }
-    ).select(
-        "symbol",
-        pl.lit("1d").alias("timeframe"),
-        "session",
-        pl.lit(1, dtype=pl.Int32).alias("expected_rows"),
-        "actual_rows",
-        "verdict",
-        "reasons",
-        pl.lit("simulated").alias("delivered_by"),
-        pl.lit(CHECKED).cast(PARTITION_STATUS.schema["checked_at"]).alias("checked_at"),
-        pl.lit(0, dtype=pl.Int64).alias("store_version"),
     )
+    cells = {"delivered_by": "simulated", "checked_at": CHECKED}
+    return fill_columns(PARTITION_STATUS, frame, **cells)
 
 
 def plain_picture(ledger: pl.DataFrame, *, mesh: bool) -> bytes:

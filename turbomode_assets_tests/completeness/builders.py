@@ -8,12 +8,11 @@ import polars as pl
 from turbomode_assets.completeness import expected_grid, judge
 from turbomode_assets.config.completeness import LedgerConfig
 from turbomode_assets.contracts.findings import FINDINGS
-from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG
 from turbomode_assets.contracts.timeframes import INTRADAY_MINUTES
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.sessions.listing import trading_hours
-from turbomode_assets_tests.builders import make_universe
+from turbomode_assets_tests.builders import fill_columns, make_log, make_universe, with_digests
 
 RULES = LedgerConfig(
     due_hours=6, amber_rows_share=0.95, red_rows_share=0.5, halts=[], short_sessions=[]
@@ -70,26 +69,10 @@ def full_candles(
         .with_columns(bar=pl.int_ranges("expected_rows"))
         .explode("bar")
         .with_columns(width=pl.col("timeframe").replace_strict(minutes, return_dtype=pl.Int64))
-        .select(
-            "symbol",
-            "timeframe",
-            "session",
-            ts=pl.col("opens_at") + pl.duration(minutes=pl.col("bar") * pl.col("width")),
-            open=pl.lit(10.0),
-            high=pl.lit(11.0),
-            low=pl.lit(9.0),
-            close=pl.lit(10.5),
-            volume=pl.lit(100.0),
-            vwap=pl.lit(None, dtype=pl.Float64),
-            trades=pl.lit(None, dtype=pl.Int64),
-            vendor=pl.lit("archive"),
-            adjustment=pl.lit("raw"),
-            adjusted_as_of=pl.lit(None, dtype=pl.Date),
-            ingested_at=pl.lit(dt.datetime(2024, 1, 1, tzinfo=dt.UTC)),
-        )
+        .with_columns(ts=pl.col("opens_at") + pl.duration(minutes=pl.col("bar") * pl.col("width")))
     )
-    digested = frame.with_columns(payload_sha256=payload_digests(frame))
-    return digested.select(CANDLES.column_names).match_to_schema(pl.Schema(CANDLES.schema))
+    prices = {"open": 10.0, "high": 11.0, "low": 9.0, "close": 10.5}
+    return with_digests(fill_columns(CANDLES, frame, **prices, vendor="archive"))
 
 
 def noticed(kind: str, symbol: str, first: dt.date, last: dt.date, timeframe: str = "1d"):
@@ -101,17 +84,33 @@ def noticed(kind: str, symbol: str, first: dt.date, last: dt.date, timeframe: st
         "session": last,
         "kind": kind,
     }
-    return pl.DataFrame([row], schema_overrides=DATA_QUALITY_LOG.schema)
+    return make_log(row)
 
 
 def queued(symbol: str, first: dt.date, last: dt.date, *, attempts: int, is_dead: bool = False):
-    row = (symbol, "1d", first, last, "refused", attempts, is_dead)
-    return pl.DataFrame([row], schema=QUEUE, orient="row")
+    row = {
+        "symbol": symbol,
+        "timeframe": "1d",
+        "first_session": first,
+        "last_session": last,
+        "reason": "refused",
+        "attempts": attempts,
+        "is_dead": is_dead,
+    }
+    return pl.DataFrame([row], schema=QUEUE)
 
 
 def finding(symbol: str, session: dt.date, reason: str, action: str) -> pl.DataFrame:
-    row = (symbol, "1d", session, reason, "close", 1.0, None, action)
-    return pl.DataFrame([row], schema=FINDINGS, orient="row")
+    row = {
+        "symbol": symbol,
+        "timeframe": "1d",
+        "session": session,
+        "reason": reason,
+        "column": "close",
+        "old_value": 1.0,
+        "action": action,
+    }
+    return pl.DataFrame([row], schema=FINDINGS)
 
 
 def ledger_of(

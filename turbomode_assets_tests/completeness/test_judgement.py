@@ -9,7 +9,7 @@ from turbomode_assets.completeness import judgement
 from turbomode_assets.config.completeness import HaltConfig
 from turbomode_assets.contracts.errors import ContractError, InputError
 from turbomode_assets.contracts.table import check_table
-from turbomode_assets.contracts.tables import PARTITION_STATUS
+from turbomode_assets.contracts.tables import CELL, PARTITION_STATUS
 from turbomode_assets.sessions import SessionSpan, session_opens
 from turbomode_assets_tests.builders import real_data_folder
 from turbomode_assets_tests.completeness.builders import (
@@ -230,7 +230,6 @@ def test_weekly_candles_are_refused():
 
 TIMEFRAMES = ["1d", "1h"]
 FULL = full_candles(BOTH, SPAN, TIMEFRAMES).with_row_index("number")
-CELL = ["symbol", "timeframe", "session"]
 
 
 @settings(max_examples=15)

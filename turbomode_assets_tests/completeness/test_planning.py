@@ -9,34 +9,27 @@ from turbomode_assets.completeness import next_sweep, plan_backfill, shrunk_wind
 from turbomode_assets.completeness.planning import PLAN_SCHEMA
 from turbomode_assets.completeness.stretches import cells_of_stretches
 from turbomode_assets.contracts.errors import InputError
-from turbomode_assets.contracts.tables import PARTITION_STATUS
+from turbomode_assets.contracts.tables import CELL, PARTITION_STATUS
 from turbomode_assets.sessions import SessionSpan, offset_session, sessions_between
+from turbomode_assets_tests.builders import make_rows
 from turbomode_assets_tests.completeness.builders import queued
 
 SESSIONS = sessions_between(dt.date(2024, 6, 3), dt.date(2024, 7, 12))
 LIQUIDITY = pl.DataFrame({"symbol": ["A", "B", "C"], "median_dollar_volume": [5.0, 9.0, None]})
-CELL = ["symbol", "timeframe", "session"]
+
+
+def cell(symbol, number, **values):
+    """A cell of the ledger by the number of its session: missing, unless its values say other."""
+    session = SESSIONS[number]
+    return {"symbol": symbol, "session": session, "verdict": "RED", "reasons": "missing"} | values
 
 
 def cells(*rows):
-    """Ledger rows of (symbol, timeframe, number of the session, verdict, reasons)."""
-    return pl.DataFrame(
-        [
-            {
-                "symbol": symbol,
-                "timeframe": timeframe,
-                "session": SESSIONS[number],
-                "verdict": verdict,
-                "reasons": reasons,
-            }
-            for symbol, timeframe, number, verdict, reasons in rows
-        ],
-        schema={name: PARTITION_STATUS.schema[name] for name in [*CELL, "verdict", "reasons"]},
-    )
+    return make_rows(PARTITION_STATUS, *rows)
 
 
 def missing(symbol, *numbers, timeframe="1d"):
-    return cells(*((symbol, timeframe, number, "RED", "missing") for number in numbers))
+    return cells(*(cell(symbol, number, timeframe=timeframe) for number in numbers))
 
 
 def plan(ledger, window=21, **rest):
@@ -66,8 +59,8 @@ def test_a_stretch_is_cut_into_windows_from_its_newest_session():
 
 def test_a_stretch_has_the_reasons_of_all_its_cells():
     ledger = cells(
-        ("A", "1d", 1, "RED", "missing,vendor_failure"),
-        ("A", "1d", 2, "RED", "checksum_mismatch,zero_volume"),
+        cell("A", 1, reasons="missing,vendor_failure"),
+        cell("A", 2, reasons="checksum_mismatch,zero_volume"),
     )
     assert plan(ledger) == [
         ("A", "1d", 1, 2, "checksum_mismatch,missing,vendor_failure,zero_volume")
@@ -123,7 +116,7 @@ def test_importance_is_dependency_plus_the_rank_of_liquidity():
     ],
 )
 def test_only_what_fetching_can_cure_is_planned(verdict, reasons, is_planned):
-    assert bool(plan(cells(("A", "1d", 1, verdict, reasons)))) == is_planned
+    assert bool(plan(cells(cell("A", 1, verdict=verdict, reasons=reasons)))) == is_planned
 
 
 def test_what_waits_in_the_queue_or_was_given_up_is_left_out():
@@ -142,7 +135,7 @@ def test_what_waits_in_the_queue_or_was_given_up_is_left_out():
     window=st.integers(1, 9),
 )
 def test_a_plan_covers_every_hole_once_and_nothing_else(holes, window):
-    ledger = cells(*((*hole, "RED", "missing") for hole in holes))
+    ledger = cells(*(cell(symbol, at, timeframe=timeframe) for symbol, timeframe, at in holes))
     rows = plan_backfill(ledger, LIQUIDITY, window_sessions=window)
     lengths = [len(sessions_between(*ends)) for ends in rows.select(r"^.*_session$").iter_rows()]
     covered = cells_of_stretches(rows, pl.Series(SESSIONS, dtype=pl.Date))

@@ -4,24 +4,14 @@ import polars as pl
 
 from turbomode_assets.completeness import green_shares
 from turbomode_assets.contracts.tables import PARTITION_STATUS
+from turbomode_assets_tests.builders import make_rows
 
 THURSDAY, FRIDAY = dt.date(2017, 11, 9), dt.date(2017, 11, 10)
 
 
 def cell(symbol, session, verdict, expected=1):
-    row = {
-        "symbol": symbol,
-        "timeframe": "1d",
-        "session": session,
-        "expected_rows": expected,
-        "actual_rows": expected,
-        "verdict": verdict,
-        "reasons": "",
-        "delivered_by": "ibkr",
-        "checked_at": dt.datetime(2017, 11, 11, tzinfo=dt.UTC),
-        "store_version": 1,
-    }
-    return pl.DataFrame([row], schema=PARTITION_STATUS.schema)
+    cell = {"symbol": symbol, "session": session, "verdict": verdict}
+    return make_rows(PARTITION_STATUS, cell, expected_rows=expected, actual_rows=expected)
 
 
 def test_each_session_has_the_green_share_of_its_expected_cells():

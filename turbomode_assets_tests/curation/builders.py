@@ -8,11 +8,13 @@ from typing import Any
 import polars as pl
 
 from turbomode_assets.config.curation import CurationConfig
+from turbomode_assets.contracts.columns import PRICES
 from turbomode_assets.contracts.tables import BARS, CANDLES, DIVIDENDS, SPLITS, SYMBOL_METADATA
 from turbomode_assets.sessions import is_session, session_of, session_open
-from turbomode_assets_tests.builders import REPOSITORY
+from turbomode_assets_tests.builders import REPOSITORY, make_rows
 
 ARRIVED = dt.datetime(2020, 1, 2, 12, tzinfo=dt.UTC)
+KNOWN: dict[str, Any] = {"knowledge_ts": ARRIVED, "vendor": "archive"}
 MONDAY = dt.date(2015, 3, 9)
 SATURDAY, SUNDAY = dt.date(2015, 3, 7), dt.date(2015, 3, 8)
 TUESDAY = dt.date(2015, 3, 10)
@@ -33,43 +35,27 @@ def candle(
     on_exchange = symbol != "COIN" and is_session(day)
     row: dict[str, Any] = {
         "symbol": symbol,
-        "timeframe": "1d",
         "ts": session_open(day) if on_exchange else start,
         "session": session_of(day),
-        **dict(zip(("open", "high", "low", "close"), prices, strict=True)),
-        "volume": 1000.0,
-        "vwap": None,
-        "trades": None,
-        "vendor": "archive",
-        "adjustment": "raw",
-        "adjusted_as_of": None,
-        "ingested_at": ARRIVED,
-        "payload_sha256": "0",
+        **dict(zip(PRICES, prices, strict=True)),
     }
     return row | values
 
 
 def candles(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=CANDLES.schema)
+    """Rows of `candle`, whatever is wrong with them."""
+    made: dict[str, Any] = {"volume": 1000.0, "vendor": "archive", "ingested_at": ARRIVED}
+    return make_rows(CANDLES, *rows, is_checked=False, **made)
 
 
 def instruments(**first_sessions: dt.date | None) -> pl.DataFrame:
     """Stocks AAA and BBB and the 24/7 symbol COIN; keywords set first sessions."""
+    coin = {"symbol": "COIN", "asset_class": "crypto", "calendar": "24/7"}
     rows = [
-        {
-            "symbol": symbol,
-            "name": None,
-            "asset_class": "crypto" if symbol == "COIN" else "stock",
-            "calendar": "24/7" if symbol == "COIN" else "XNYS",
-            "role": "tradeable",
-            "first_session": first_sessions.get(symbol),
-            "last_session": None,
-            "knowledge_ts": ARRIVED,
-            "vendor": "archive",
-        }
-        for symbol in ("AAA", "BBB", "COIN")
+        row | {"first_session": first_sessions.get(row["symbol"])}
+        for row in ({"symbol": "AAA"}, {"symbol": "BBB"}, coin)
     ]
-    return pl.DataFrame(rows, schema=SYMBOL_METADATA.schema)
+    return make_rows(SYMBOL_METADATA, *rows, **KNOWN)
 
 
 def bar(session: dt.date, close: float, *, symbol: str = "AAA", **values: Any) -> dict[str, Any]:
@@ -77,31 +63,32 @@ def bar(session: dt.date, close: float, *, symbol: str = "AAA", **values: Any) -
     row: dict[str, Any] = {
         "symbol": symbol,
         "session": session,
-        **dict.fromkeys(("open", "high", "low", "close"), close),
-        "volume": 1000.0,
+        **dict.fromkeys(PRICES, close),
         "dollar_volume": 1000.0 * close,
-        "adjustment": "raw",
-        "adjusted_as_of": None,
-        "repairs": None,
-        "vendor": "archive",
     }
     return row | values
 
 
 def bars(*rows: dict[str, Any]) -> pl.DataFrame:
-    return pl.DataFrame(list(rows), schema=BARS.schema)
+    """Rows of `bar`, whatever is wrong with them."""
+    return make_rows(BARS, *rows, is_checked=False, volume=1000.0, vendor="archive")
 
 
 def splits(*events: tuple[dt.date, float], symbol: str = "AAA") -> pl.DataFrame:
     """Events of (ex_date, ratio)."""
-    rows = [(symbol, session_of(day), day, ratio, ARRIVED, "archive") for day, ratio in events]
-    return pl.DataFrame(rows, schema=SPLITS.schema, orient="row")
+    rows = [{"session": session_of(day), "ex_date": day, "ratio": ratio} for day, ratio in events]
+    return make_rows(SPLITS, *rows, is_checked=False, symbol=symbol, **KNOWN)
 
 
 def dividends(*events: tuple[dt.date, float, float], symbol: str = "AAA") -> pl.DataFrame:
     """Events of (ex_date, amount, previous close)."""
     rows = [
-        (symbol, session_of(day), day, amount, previous, ARRIVED, "archive")
-        for day, amount, previous in events
+        {
+            "session": session_of(day),
+            "ex_date": day,
+            "amount": amount,
+            "previous_close": previous_close,
+        }
+        for day, amount, previous_close in events
     ]
-    return pl.DataFrame(rows, schema=DIVIDENDS.schema, orient="row")
+    return make_rows(DIVIDENDS, *rows, is_checked=False, symbol=symbol, **KNOWN)

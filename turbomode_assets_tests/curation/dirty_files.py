@@ -11,6 +11,7 @@ from turbomode_assets.contracts.columns import PRICES
 from turbomode_assets.contracts.tables import DIVIDENDS, SPLITS
 from turbomode_assets.curation import screen_adjusted_closes, screen_bars, screen_dividends
 from turbomode_assets.curation.screening_context import split_product
+from turbomode_assets_tests.builders import fill_columns
 from turbomode_assets_tests.curation.builders import ARRIVED
 
 
@@ -58,9 +59,11 @@ def read_dirty(path: Path) -> DirtyFile:
     last = pl.col("day").max().cast(pl.Date)
     return DirtyFile(
         rows.with_columns(adjusted_as_of=last),
-        dated.filter(pl.col("ratio") > 0).select(SPLITS.column_names),
-        dated.filter((pl.col("dividend") > 0) & (pl.col("previous_close") > 0)).select(
-            DIVIDENDS.column_names
+        fill_columns(SPLITS, dated.filter(pl.col("ratio") > 0), is_checked=False),
+        fill_columns(
+            DIVIDENDS,
+            dated.filter((pl.col("dividend") > 0) & (pl.col("previous_close") > 0)),
+            is_checked=False,
         ),
     )
 

@@ -7,7 +7,7 @@ from turbomode_assets.contracts.columns import PRICES
 from turbomode_assets.contracts.tables import CANDLES
 from turbomode_assets.curation import find_defects
 from turbomode_assets.sessions import session_opens
-from turbomode_assets_tests.builders import make_universe, real_data_folder
+from turbomode_assets_tests.builders import fill_columns, make_universe, real_data_folder
 from turbomode_assets_tests.curation.builders import ARRIVED, dividends, shipped_config, splits
 from turbomode_assets_tests.curation.dirty_files import found_in, listed, read_dirty
 
@@ -71,21 +71,15 @@ def daily_500():
     rows = pl.read_parquet(real_data_folder() / "daily_500.parquet")
     days = rows["date"].unique().sort()
     opens = pl.DataFrame({"session": days, "ts": session_opens(days)})
-    return (
-        rows.rename({"date": "session"})
-        .join(opens, on="session", validate="m:1")
-        .with_columns(
-            timeframe=pl.lit("1d"),
-            volume=pl.col("volume").cast(pl.Float64),
-            vwap=pl.lit(None, dtype=pl.Float64),
-            trades=pl.lit(None, dtype=pl.Int64),
-            vendor=pl.lit("archive"),
-            adjustment=pl.lit("split"),
-            adjusted_as_of=pl.lit(dt.date(2018, 2, 8)),
-            ingested_at=pl.lit(ARRIVED),
-            payload_sha256=pl.lit("0"),
-        )
-        .select(CANDLES.column_names)
+    dated = rows.rename({"date": "session"}).join(opens, on="session", validate="m:1")
+    return fill_columns(
+        CANDLES,
+        dated,
+        is_checked=False,
+        vendor="archive",
+        adjustment="split",
+        adjusted_as_of=dt.date(2018, 2, 8),
+        ingested_at=ARRIVED,
     )
 
 

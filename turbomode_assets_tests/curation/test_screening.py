@@ -10,9 +10,7 @@ from turbomode_assets.sessions import offset_session
 from turbomode_assets_tests.curation.builders import MONDAY, dividends, shipped_config, splits
 
 EIGHT = dt.datetime.combine(dt.date(2024, 10, 24), dt.time(8))
-SCHEMA = {"symbol": pl.String, "day": pl.Date} | dict.fromkeys(
-    ("open", "high", "low", "close", "volume"), pl.Float64
-)
+VALUES = ("open", "high", "low", "close", "volume")
 NO_SPLITS, NO_DIVIDENDS = splits(), dividends()
 
 
@@ -25,10 +23,18 @@ def steady(count=6, *, close=50.0, volume=1e6):
     return [(close, close + 1, close - 1, close + n / 50, volume + n) for n in range(count)]
 
 
+def frame_of(symbol, rows):
+    """Bars of (open, high, low, close, volume) by their day."""
+    listed = [
+        {"symbol": symbol, "day": when, **dict(zip(VALUES, row, strict=True))}
+        for when, row in rows.items()
+    ]
+    return pl.DataFrame(listed)
+
+
 def found(rows, *, events=NO_SPLITS, cash=NO_DIVIDENDS, as_of=None):
-    bars = pl.DataFrame(
-        [("AAA", day(n), *row) for n, row in enumerate(rows)], schema=SCHEMA, orient="row"
-    ).with_columns(adjusted_as_of=pl.lit(as_of, dtype=pl.Date))
+    bars = frame_of("AAA", {day(n): row for n, row in enumerate(rows)})
+    bars = bars.with_columns(adjusted_as_of=pl.lit(as_of, dtype=pl.Date))
     findings = screen_bars(bars, events, cash, shipped_config())
     assert set(findings["reason"]) <= set(REASONS)
     return findings.select("day", "reason", "column", "new_value", "action").rows()
@@ -191,14 +197,8 @@ def test_the_first_trades_of_a_session_are_no_bar():
 
 def test_intraday_bars_are_screened_alike():
     times = [EIGHT + dt.timedelta(hours=n) for n in range(7)]
-    bars = pl.DataFrame(
-        [
-            ("ASAI", when, *row)
-            for when, row in zip(times, [*steady(), scaled(BAR, 0.01)], strict=True)
-        ],
-        schema=SCHEMA | {"day": pl.Datetime("us")},
-        orient="row",
-    )
+    rows = [*steady(), scaled(BAR, 0.01)]
+    bars = frame_of("ASAI", dict(zip(times, rows, strict=True)))
     findings = screen_bars(bars, NO_SPLITS, NO_DIVIDENDS, shipped_config())
     assert findings["day"].unique().to_list() == [times[-1]]
 

@@ -25,6 +25,7 @@ from turbomode_assets_tests.models.small import SMALL, small_data
 CONFIG = ErrorReplayBufferConfig(
     minimum_confidence=0.6, half_life_sessions=10.0, capacity_rows=100, weight=0.5
 )
+PROBABILITIES = ["p_sell", "p_hold", "p_buy"]
 EMPTY = pl.DataFrame(schema=ERROR_REPLAY_SCHEMA)
 
 
@@ -32,32 +33,55 @@ def changed(**values: object) -> ErrorReplayBufferConfig:
     return ErrorReplayBufferConfig.model_validate(CONFIG.model_dump() | values)
 
 
-def forecasts_of(*rows: tuple) -> pl.DataFrame:
-    """Rows of symbol, decision, session known, label, p_sell, p_hold, p_buy, model."""
-    listed = [
-        (symbol, session(decided), None if known is None else session(known), *rest)
-        for symbol, decided, known, *rest in rows
-    ]
+def forecast(
+    symbol: str,
+    decided: int,
+    *,
+    known: int | None,
+    label: int | None = 0,
+    p: tuple[float | None, float | None, float | None] = (0.1, 0.1, 0.8),
+    model: str = "m",
+) -> dict[str, object]:
+    """Probabilities of SELL, HOLD and BUY for a decision, and the label known later."""
+    return {
+        "symbol": symbol,
+        "decision_session": session(decided),
+        "session": None if known is None else session(known),
+        "label": label,
+        **dict(zip(PROBABILITIES, p, strict=True)),
+        "model_version": model,
+    }
+
+
+def forecasts_of(*rows: dict[str, object]) -> pl.DataFrame:
     schema = {
         "symbol": pl.String(),
         "decision_session": pl.Date(),
         "session": pl.Date(),
         "label": pl.Int8(),
-        "p_sell": pl.Float64(),
-        "p_hold": pl.Float64(),
-        "p_buy": pl.Float64(),
+        **dict.fromkeys(PROBABILITIES, pl.Float64()),
         "model_version": pl.String(),
     }
-    return pl.DataFrame(listed, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema)
 
 
-def errors_of(*rows: tuple[str, int, int, str, float]) -> pl.DataFrame:
-    """Errors of symbol, decision, session known, model, confidence: BUY where SELL came."""
-    listed = [
-        (symbol, session(decided), session(known), model, 2, 0, confidence)
-        for symbol, decided, known, model, confidence in rows
-    ]
-    return pl.DataFrame(listed, schema=ERROR_REPLAY_SCHEMA, orient="row")
+def error(
+    symbol: str, decided: int, *, known: int, confidence: float, model: str = "m"
+) -> dict[str, object]:
+    """An error on a decision: BUY was forecast where SELL came."""
+    return {
+        "symbol": symbol,
+        "decision_session": session(decided),
+        "known_session": session(known),
+        "model_version": model,
+        "predicted": 2,
+        "label": 0,
+        "confidence": confidence,
+    }
+
+
+def errors_of(*rows: dict[str, object]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=ERROR_REPLAY_SCHEMA)
 
 
 def updated(
@@ -77,10 +101,10 @@ def updated(
 
 def test_a_confident_forecast_of_another_class_than_came_is_an_error():
     forecasts = forecasts_of(
-        ("B", 3, 9, 2, 0.7, 0.2, 0.1, "m1"),
-        ("A", 5, 9, 0, 0.1, 0.3, 0.6, "m1"),
-        ("A", 4, 9, 1, 0.1, 0.8, 0.1, "m1"),  # right
-        ("A", 6, 9, 1, 0.41, 0.0, 0.59, "m1"),  # not confident
+        forecast("B", 3, known=9, label=2, p=(0.7, 0.2, 0.1), model="m1"),
+        forecast("A", 5, known=9, p=(0.1, 0.3, 0.6), model="m1"),
+        forecast("A", 4, known=9, label=1, p=(0.1, 0.8, 0.1), model="m1"),  # right
+        forecast("A", 6, known=9, label=1, p=(0.41, 0.0, 0.59), model="m1"),  # not confident
     )
     assert confident_errors(forecasts, CONFIG, as_of=session(9)).rows() == [
         ("A", session(5), session(9), "m1", 2, 0, 0.6),
@@ -90,11 +114,11 @@ def test_a_confident_forecast_of_another_class_than_came_is_an_error():
 
 def test_only_labels_known_by_the_session_count():
     forecasts = forecasts_of(
-        ("A", 5, 9, 0, 0.1, 0.1, 0.8, "m1"),
-        ("A", 6, 10, 0, 0.1, 0.1, 0.8, "m1"),
-        ("A", 7, None, None, 0.1, 0.1, 0.8, "m1"),
-        ("A", 4, 9, 0, float("nan"), float("nan"), float("nan"), "m1"),
-        ("A", 3, 9, 0, None, None, None, "m1"),
+        forecast("A", 5, known=9, model="m1"),
+        forecast("A", 6, known=10, model="m1"),
+        forecast("A", 7, known=None, label=None, model="m1"),
+        forecast("A", 4, known=9, p=(float("nan"), float("nan"), float("nan")), model="m1"),
+        forecast("A", 3, known=9, p=(None, None, None), model="m1"),
     )
     errors = confident_errors(forecasts, CONFIG, as_of=session(9))
     assert errors["decision_session"].to_list() == [session(5)]
@@ -104,30 +128,37 @@ def test_only_labels_known_by_the_session_count():
 
 def test_of_the_errors_on_a_decision_the_most_confident_stays():
     errors = errors_of(
-        ("A", 5, 9, "m2", 0.7),
-        ("A", 5, 9, "m1", 0.9),
-        ("A", 5, 9, "m0", 0.8),
-        ("B", 5, 9, "m", 0.6),
+        error("A", 5, known=9, confidence=0.7, model="m2"),
+        error("A", 5, known=9, confidence=0.9, model="m1"),
+        error("A", 5, known=9, confidence=0.8, model="m0"),
+        error("B", 5, known=9, confidence=0.6),
     )
     kept = updated(EMPTY, errors, as_of=9)
     assert kept.select("symbol", "model_version").rows() == [("A", "m1"), ("B", "m")]
-    alike = errors_of(("A", 5, 9, "m2", 0.7), ("A", 5, 9, "m1", 0.7))
+    alike = errors_of(
+        error("A", 5, known=9, confidence=0.7, model="m2"),
+        error("A", 5, known=9, confidence=0.7, model="m1"),
+    )
     kept = updated(EMPTY, alike, as_of=9)
     assert kept["model_version"].to_list() == ["m1"]
 
 
 def test_a_forecast_judged_again_keeps_the_label_known_now():
-    before = errors_of(("A", 5, 8, "m", 0.9))
-    again = errors_of(("A", 5, 9, "m", 0.9)).with_columns(label=pl.lit(1, dtype=pl.Int8))
+    before = errors_of(error("A", 5, known=8, confidence=0.9))
+    again = errors_of(error("A", 5, known=9, confidence=0.9)).with_columns(
+        label=pl.lit(1, dtype=pl.Int8)
+    )
     assert updated(before, again, as_of=9).equals(again)
     # Also by a model less sure of itself: what was said before is judged no more.
-    other = errors_of(("A", 5, 9, "n", 0.7))
+    other = errors_of(error("A", 5, known=9, confidence=0.7, model="n"))
     assert updated(before, other, as_of=9).equals(other)
 
 
 def test_a_label_revised_to_what_was_forecast_is_an_error_no_more():
-    said = ("A", 5, 9, 0, 0.1, 0.1, 0.8, "m")
-    other = errors_of(("A", 6, 9, "m", 0.7), ("B", 5, 9, "m", 0.7))
+    said = forecast("A", 5, known=9)
+    other = errors_of(
+        error("A", 6, known=9, confidence=0.7), error("B", 5, known=9, confidence=0.7)
+    )
     wrong = forecasts_of(said)
     before = confident_errors(wrong, CONFIG, as_of=session(9))
     buffer = updated(other, before, as_of=9, judged=wrong)
@@ -141,15 +172,21 @@ def test_a_label_revised_to_what_was_forecast_is_an_error_no_more():
 
 
 def test_a_confidence_that_is_required_later_holds_for_the_buffer_too():
-    buffer = errors_of(("A", 5, 9, "m", 0.7), ("B", 5, 9, "m", 0.8))
+    buffer = errors_of(
+        error("A", 5, known=9, confidence=0.7), error("B", 5, known=9, confidence=0.8)
+    )
     raised = changed(minimum_confidence=0.8)
     assert updated(buffer, EMPTY, raised, as_of=9).equals(buffer.tail(1))
     assert updated(EMPTY, buffer, raised, as_of=9).equals(buffer.tail(1))
 
 
 def test_errors_found_now_crowd_out_remembered_ones_also_newer_ones():
-    remembered = errors_of(("A", 6, 10, "m", 0.99), ("B", 6, 9, "m", 0.99))
-    found = errors_of(("C", 1, 5, "m", 0.7), ("D", 1, 4, "m", 0.7))
+    remembered = errors_of(
+        error("A", 6, known=10, confidence=0.99), error("B", 6, known=9, confidence=0.99)
+    )
+    found = errors_of(
+        error("C", 1, known=5, confidence=0.7), error("D", 1, known=4, confidence=0.7)
+    )
     for capacity, left in ((4, "ABCD"), (3, "ACD"), (2, "CD"), (1, "C")):
         config = changed(capacity_rows=capacity)
         assert "".join(updated(remembered, found, config, as_of=10)["symbol"]) == left
@@ -157,7 +194,10 @@ def test_errors_found_now_crowd_out_remembered_ones_also_newer_ones():
 
 def test_beyond_the_capacity_what_weighs_least_leaves():
     errors = errors_of(
-        ("A", 1, 8, "m", 0.99), ("B", 2, 9, "m", 0.7), ("C", 1, 9, "m", 0.8), ("D", 4, 9, "m", 0.7)
+        error("A", 1, known=8, confidence=0.99),
+        error("B", 2, known=9, confidence=0.7),
+        error("C", 1, known=9, confidence=0.8),
+        error("D", 4, known=9, confidence=0.7),
     )
     for capacity, left in ((3, "BCD"), (2, "BC"), (1, "C")):
         config = changed(capacity_rows=capacity)
@@ -168,7 +208,9 @@ def test_beyond_the_capacity_what_weighs_least_leaves():
 
 
 def test_errors_known_later_are_not_there_yet():
-    errors = errors_of(("A", 1, 9, "m", 0.9), ("B", 1, 10, "m", 0.9))
+    errors = errors_of(
+        error("A", 1, known=9, confidence=0.9), error("B", 1, known=10, confidence=0.9)
+    )
     for buffer, new in ((EMPTY, errors), (errors, EMPTY)):
         kept = updated(buffer, new, as_of=9)
         assert kept["symbol"].to_list() == ["A"]
@@ -176,7 +218,9 @@ def test_errors_known_later_are_not_there_yet():
 
 
 def test_a_replayed_error_weighs_half_as_much_more_after_a_half_life():
-    buffer = errors_of(("A", 1, 10, "m", 0.9), ("B", 1, 20, "m", 0.9))
+    buffer = errors_of(
+        error("A", 1, known=10, confidence=0.9), error("B", 1, known=20, confidence=0.9)
+    )
     others = pl.DataFrame({"symbol": ["A", "C"], "decision_session": [session(2), session(1)]})
     rows = (
         buffer.select("symbol", "decision_session")
@@ -191,7 +235,7 @@ def test_a_replayed_error_weighs_half_as_much_more_after_a_half_life():
 
 
 def test_an_error_whose_label_was_revised_to_what_was_predicted_weighs_no_more():
-    buffer = errors_of(("A", 1, 10, "m", 0.9))
+    buffer = errors_of(error("A", 1, known=10, confidence=0.9))
     revised = pl.lit(buffer.item(0, "predicted"), dtype=pl.Int8)
     rows = buffer.select("symbol", "decision_session", label=revised)
     assert replay_factors(rows, buffer, CONFIG, as_of=session(20)).tolist() == [1]
@@ -218,7 +262,12 @@ def test_an_update_is_repeatable_and_bounded_and_keeps_what_an_empty_buffer_woul
 ):
     # When the outcome of a decision became known is a property of the decision.
     before, errors = (
-        errors_of(*((s, at, at + 3 + at % 4, model, p) for s, at, model, p in rows))
+        errors_of(
+            *(
+                error(symbol, at, known=at + 3 + at % 4, confidence=confidence, model=model)
+                for symbol, at, model, confidence in rows
+            )
+        )
         for rows in (old, new)
     )
     keys = ["symbol", "decision_session"]
@@ -256,7 +305,9 @@ EFFECTS: dict[str, object] = {
 
 @pytest.mark.parametrize("key", EFFECTS)
 def test_every_key_changes_the_factors(key):
-    forecasts = forecasts_of(("A", 1, 9, 0, 0.1, 0.2, 0.7, "m"), ("B", 2, 8, 0, 0.1, 0.0, 0.9, "m"))
+    forecasts = forecasts_of(
+        forecast("A", 1, known=9, p=(0.1, 0.2, 0.7)), forecast("B", 2, known=8, p=(0.1, 0.0, 0.9))
+    )
 
     def outcome(config: ErrorReplayBufferConfig) -> list[float]:
         errors = confident_errors(forecasts, config, as_of=session(20))
@@ -290,7 +341,7 @@ def test_what_the_buffer_holds_changes_what_a_model_learns():
         return model.predict_proba(matrix)
 
     plain = fitted(EMPTY)
-    probabilities = pl.DataFrame(plain, schema=["p_sell", "p_hold", "p_buy"])
+    probabilities = pl.DataFrame(plain, schema=PROBABILITIES)
     forecasts = table.hstack(probabilities).with_columns(model_version=pl.lit("m1"))
     errors = confident_errors(forecasts, config, as_of=now)
     assert errors.height > 30

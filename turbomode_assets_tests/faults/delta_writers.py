@@ -11,9 +11,11 @@ from multiprocessing.synchronize import Barrier
 
 import polars as pl
 
+from turbomode_assets.contracts.columns import PRICES
 from turbomode_assets.contracts.tables import BARS, CANDLES
 from turbomode_assets.sessions import SessionSpan, session_open
 from turbomode_assets.stores.delta import Scope, open_table, replace_rows, scan_table
+from turbomode_assets_tests.builders import fill_columns, make_rows
 
 OWNER = "lake/faults"
 SYMBOLS = [f"S{i}" for i in range(8)]
@@ -34,12 +36,8 @@ def bars_of(span: SessionSpan, generation: int) -> pl.DataFrame:
     rows = pl.DataFrame({"symbol": SYMBOLS}).join(
         pl.DataFrame({"session": span.sessions}), how="cross"
     )
-    values = {"adjustment": "raw", "adjusted_as_of": None, "repairs": None, "vendor": "simulated"}
-    values |= dict.fromkeys(("open", "high", "low", "close", "dollar_volume"), 10.0)
-    values["volume"] = float(generation)
-    return rows.with_columns(
-        pl.lit(value, dtype=BARS.schema[name]).alias(name) for name, value in values.items()
-    )
+    prices = dict.fromkeys((*PRICES, "dollar_volume"), 10.0)
+    return fill_columns(BARS, rows, **prices, volume=float(generation))
 
 
 def candles_of(symbols: list[str], span: SessionSpan) -> pl.DataFrame:
@@ -47,19 +45,14 @@ def candles_of(symbols: list[str], span: SessionSpan) -> pl.DataFrame:
     rows = [
         {
             "symbol": symbol,
-            "timeframe": "1d",
             "ts": session_open(session),
             "session": session,
-            "close": 10.0,
-            "vendor": "simulated",
-            "adjustment": "raw",
-            "ingested_at": dt.datetime(2024, 1, 1, tzinfo=dt.UTC),
             "payload_sha256": f"{symbol} {session}",
         }
         for symbol in symbols
         for session in span.sessions
     ]
-    return pl.DataFrame(rows, schema=CANDLES.schema)
+    return make_rows(CANDLES, *rows, close=10.0, volume=None)
 
 
 def write_year(uri: str, year: SessionSpan, generation: int) -> None:

@@ -1,6 +1,7 @@
 """A vendor that answers from a small market of its own, and ingestion tools around it."""
 
 import datetime as dt
+import functools
 import json
 import threading
 from collections.abc import Callable, Sequence
@@ -24,8 +25,14 @@ from turbomode_assets.vendors import Candles, NoData, Request, Vendor, VendorFai
 from turbomode_assets.vendors.protocol import CANDLE_SCHEMA
 from turbomode_assets_tests.builders import REPOSITORY, make_universe
 
-UNIVERSE = make_universe(["AAA", "BBB"], vendor="ibkr")
 OVERRIDES = {"retry_wait_seconds": 0, "seconds_per_commit": 3600}
+
+
+# A function: what polars computes during an import starts threads that no fork has.
+@functools.cache
+def two_symbols() -> pl.DataFrame:
+    """AAA and BBB, for ever listed."""
+    return make_universe(["AAA", "BBB"], vendor="ibkr")
 
 
 class Exchange:
@@ -118,15 +125,19 @@ class Desk:
         )
 
     def fetch(
-        self, span: SessionSpan, universe: pl.DataFrame = UNIVERSE, owner: str = "worker", **more
+        self,
+        span: SessionSpan,
+        universe: pl.DataFrame | None = None,
+        owner: str = "worker",
+        **more,
     ) -> CandleFetch:
+        """A fetch of a span, for two symbols unless others are given."""
+        listed = two_symbols() if universe is None else universe
         progress = Progress(self.said.append, lambda: "no budgets")
         splits = SPLITS.empty()
-        return CandleFetch(
-            self.tools(owner, **more), universe, splits, span, progress, describe=dict
-        )
+        return CandleFetch(self.tools(owner, **more), listed, splits, span, progress, describe=dict)
 
-    def run(self, span: SessionSpan, universe: pl.DataFrame = UNIVERSE, **more) -> None:
+    def run(self, span: SessionSpan, universe: pl.DataFrame | None = None, **more) -> None:
         """Fetch a span and store it, on the evening after its last session unless time went on."""
         evening = session_close(span.last) + dt.timedelta(hours=6)
         self.time = max(self.time, evening)

@@ -10,14 +10,20 @@ from deltalake import DeltaTable
 
 from turbomode_assets.config.completeness import HaltConfig
 from turbomode_assets.contracts.payload import payload_digests
-from turbomode_assets.contracts.quality_log import NO_DATA, log_rows
-from turbomode_assets.contracts.tables import CANDLES, DATA_QUALITY_LOG, DIVIDENDS, SPLITS
+from turbomode_assets.contracts.quality_log import NO_DATA
+from turbomode_assets.contracts.tables import CANDLES, DIVIDENDS, SPLITS
 from turbomode_assets.ingestion.auditing import AuditRun
 from turbomode_assets.orchestration.resources.master_writer import store_batch
 from turbomode_assets.sessions import SessionSpan, offset_session, session_close
 from turbomode_assets.sessions.listing import trading_hours
 from turbomode_assets.stores.operations import NewWork
-from turbomode_assets_tests.builders import make_universe
+from turbomode_assets_tests.builders import (
+    fill_columns,
+    make_log,
+    make_rows,
+    make_universe,
+    with_digests,
+)
 from turbomode_assets_tests.ingestion.exchanges import Desk
 
 FIRST = dt.date(2019, 10, 28)
@@ -52,32 +58,31 @@ def starts_of(symbol, timeframe):
 def market():
     """Prices that differ from bar to bar, by so little that nothing of them is doubted."""
     rows = [
-        (symbol, timeframe, at, session, 20 + (at.toordinal() * 7 + at.hour) % 13 / 10)
+        {
+            "symbol": symbol,
+            "timeframe": timeframe,
+            "ts": at,
+            "session": session,
+            "close": 20 + (at.toordinal() * 7 + at.hour) % 13 / 10,
+        }
         for symbol in NAMES
         for timeframe in TIMEFRAMES
         for at, session in starts_of(symbol, timeframe)
     ]
-    plain = pl.DataFrame(
-        rows,
-        schema={name: CANDLES.schema[name] for name in ("symbol", "timeframe", "ts", "session")}
-        | {"close": pl.Float64},
-        orient="row",
-    )
-    adjusted = pl.col("symbol") == "BBB"
-    candles = plain.with_columns(
+    is_adjusted = pl.col("symbol") == "BBB"
+    candles = fill_columns(
+        CANDLES,
+        pl.DataFrame(rows),
         open=pl.col("close") - 0.05,
         high=pl.col("close") + 0.1,
         low=pl.col("close") - 0.1,
         volume=1000.0 + pl.int_range(pl.len()) % 17,
-        vwap=pl.lit(None, dtype=pl.Float64),
-        trades=pl.lit(None, dtype=pl.Int64),
-        vendor=pl.lit("ibkr"),
-        adjustment=pl.when(adjusted).then(pl.lit("split")).otherwise(pl.lit("raw")),
-        adjusted_as_of=pl.when(adjusted).then(pl.lit(ARRIVED.date())),
-        ingested_at=pl.lit(ARRIVED).cast(CANDLES.schema["ingested_at"]),
+        vendor="ibkr",
+        adjustment=pl.when(is_adjusted).then(pl.lit("split")).otherwise(pl.lit("raw")),
+        adjusted_as_of=pl.when(is_adjusted).then(pl.lit(ARRIVED.date())),
+        ingested_at=ARRIVED,
     )
-    digests = payload_digests(candles)
-    return candles.with_columns(payload_sha256=digests).select(CANDLES.column_names)
+    return with_digests(candles)
 
 
 MARKET = market()
@@ -112,8 +117,7 @@ class Platform:
         self.put(rows, SessionSpan(session, session), [symbol], [timeframe])
 
     def event(self, table, symbol, *rows):
-        schema = table.schema
-        frame = pl.DataFrame([{"symbol": symbol, **KNOWN, **row} for row in rows], schema=schema)
+        frame = make_rows(table, *rows, symbol=symbol, **KNOWN)
         self.writer.replace(table.name, frame, span=None, symbols=[symbol], caller="t")
 
     def split(self, symbol, session, ratio):
@@ -134,12 +138,8 @@ class Platform:
             "session": last,
             "kind": NO_DATA,
             "ts": session_close(first),
-            "column": "session",
-            "detail": "halted",
-            **KNOWN,
         }
-        frame = pl.DataFrame([row], schema={name: DATA_QUALITY_LOG.schema[name] for name in row})
-        self.writer.append("data_quality_log", log_rows(frame), caller="t")
+        self.writer.append("data_quality_log", make_log(row, **KNOWN), caller="t")
 
     def halt(self, *symbols, first, last):
         """Let trading of these symbols have halted then; of none, never."""

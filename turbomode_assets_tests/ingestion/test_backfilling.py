@@ -17,7 +17,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores.operations import NewWork
 from turbomode_assets.vendors import Candles, NoData, VendorFailure, build_vendors
 from turbomode_assets_tests.builders import REPOSITORY, make_universe
-from turbomode_assets_tests.ingestion.exchanges import UNIVERSE, Desk, Exchange, quality_with
+from turbomode_assets_tests.ingestion.exchanges import Desk, Exchange, quality_with, two_symbols
 
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY = (dt.date(2020, 3, day) for day in range(2, 7))
 WEEK = SessionSpan(MONDAY, FRIDAY)
@@ -45,7 +45,7 @@ def week(tmp_path_factory):
     """Folder of a week of two symbols, stored and asked for once."""
     desk = Desk(tmp_path_factory.mktemp("week"), Market(), recheck_sessions=0)
     rows = {"span": None, "symbols": ["AAA", "BBB"], "caller": "test"}
-    desk.writer.replace("symbol_metadata", UNIVERSE, **rows)
+    desk.writer.replace("symbol_metadata", two_symbols(), **rows)
     desk.run(WEEK)
     return desk.root
 

@@ -12,7 +12,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session, session_close
 from turbomode_assets.vendors import NoData, VendorFailure
 from turbomode_assets.vendors.questions import listed_cells, plan_questions
 from turbomode_assets_tests.builders import make_universe
-from turbomode_assets_tests.ingestion.exchanges import UNIVERSE, Desk, Exchange, quality_with
+from turbomode_assets_tests.ingestion.exchanges import Desk, Exchange, quality_with, two_symbols
 
 MONDAY, TUESDAY = dt.date(2020, 3, 2), dt.date(2020, 3, 3)
 WEDNESDAY, THURSDAY, FRIDAY = (dt.date(2020, 3, day) for day in (4, 5, 6))
@@ -27,8 +27,8 @@ def night(session):
 
 def leases(desk):
     """Names of the leases of the week's daily questions."""
-    cells = listed_cells(UNIVERSE, WEEK, ["1d"])
-    return [question.lease for question in plan_questions(cells, UNIVERSE, desk.config.fetch)]
+    cells = listed_cells(two_symbols(), WEEK, ["1d"])
+    return [question.lease for question in plan_questions(cells, two_symbols(), desk.config.fetch)]
 
 
 def refuse(symbol, failure):
@@ -309,7 +309,7 @@ def test_a_span_that_begins_in_the_middle_of_a_week_makes_no_bar_of_it(tmp_path)
 
 
 def test_a_symbol_listed_in_the_middle_of_a_week_has_a_bar_of_it(tmp_path):
-    universe = UNIVERSE.with_columns(first_session=pl.lit(WEDNESDAY))
+    universe = two_symbols().with_columns(first_session=pl.lit(WEDNESDAY))
     desk = Desk(tmp_path)
     desk.run(WEEK, universe)
     assert desk.candles("1wk", ["AAA"])["volume"].to_list() == [300.0]
@@ -387,7 +387,7 @@ def test_the_summary_counts_answers_by_vendor(tmp_path):
     first.script = lambda request: DOWN if request.symbol == "AAA" else NoData("halted")
     desk = Desk(tmp_path, first, second)
     desk.time = session_close(FRIDAY) + dt.timedelta(days=1)
-    fetch = desk.fetch(WEEK, UNIVERSE)
+    fetch = desk.fetch(WEEK, two_symbols())
     for batch in fetch:
         desk.writer.append("data_quality_log", batch.noticed, caller="test")
         if batch.symbols:

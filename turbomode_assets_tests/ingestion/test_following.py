@@ -2,7 +2,6 @@
 
 import datetime as dt
 
-import polars as pl
 import pytest
 
 from turbomode_assets.config.loader import load_data_quality_config
@@ -18,7 +17,7 @@ from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session, session_close
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets_tests.builders import REPOSITORY, make_universe
+from turbomode_assets_tests.builders import REPOSITORY, make_rows, make_universe
 
 RULES = load_data_quality_config(REPOSITORY / "configs")
 FRIDAY = dt.date(2017, 11, 10)
@@ -41,19 +40,14 @@ def judged(writer, session, verdicts="GGG", *, timeframe="1d"):
     rows = [
         {
             "symbol": symbol,
-            "timeframe": timeframe,
-            "session": session,
-            "expected_rows": 1,
             "actual_rows": int(verdict == "G"),
             "verdict": "GREEN" if verdict == "G" else "RED",
             "reasons": "" if verdict == "G" else "missing",
-            "delivered_by": None,
-            "checked_at": session_close(session),
-            "store_version": 1,
         }
         for symbol, verdict in zip(NAMES, verdicts, strict=False)
     ]
-    frame, span = pl.DataFrame(rows, schema=PARTITION_STATUS.schema), SessionSpan(session, session)
+    cells = {"session": session, "timeframe": timeframe, "checked_at": session_close(session)}
+    frame, span = make_rows(PARTITION_STATUS, *rows, **cells), SessionSpan(session, session)
     writer.replace(
         "partition_status", frame, span=span, symbols=NAMES, timeframes=[timeframe], caller="test"
     )
@@ -61,10 +55,8 @@ def judged(writer, session, verdicts="GGG", *, timeframe="1d"):
 
 def audited(writer, first, last, *, at):
     """Let an audit of a stretch have begun at a time, and not been broken off."""
-    row = dict.fromkeys(("cells", "changed", "green", "amber", "red"), 0)
-    row |= {"audited_at": at, "as_of_session": last, "first_session": first, "session": last}
-    row |= {"rules_digest": "", "store_versions": "{}"}
-    writer.append("audits", pl.DataFrame([row], schema=AUDITS.schema), caller="test")
+    row = {"audited_at": at, "as_of_session": last, "first_session": first, "session": last}
+    writer.append("audits", make_rows(AUDITS, row), caller="test")
 
 
 def waiting(writer, span=BOTH):

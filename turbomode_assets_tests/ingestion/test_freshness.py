@@ -2,7 +2,6 @@
 
 import datetime as dt
 
-import polars as pl
 import pytest
 
 from turbomode_assets.config.completeness import FreshnessConfig
@@ -11,7 +10,7 @@ from turbomode_assets.contracts.tables import PARTITION_STATUS
 from turbomode_assets.ingestion.freshness import WATCHED, watched_sessions
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets_tests.builders import REPOSITORY, make_universe
+from turbomode_assets_tests.builders import REPOSITORY, make_rows, make_universe
 
 WEDNESDAY, HALF_DAY, MONDAY = dt.date(2019, 11, 27), dt.date(2019, 11, 29), dt.date(2019, 12, 2)
 """Thanksgiving is between the first two; the Friday after it ends at 13:00 in New York."""
@@ -36,21 +35,10 @@ def writer(tmp_path):
 def audited(writer, session, *verdicts):
     """Let the ledger say these verdicts of the session, one for each symbol."""
     rows = [
-        {
-            "symbol": symbol,
-            "timeframe": "1d",
-            "session": session,
-            "expected_rows": 1,
-            "actual_rows": int(verdict != "RED"),
-            "verdict": verdict,
-            "reasons": "",
-            "delivered_by": None,
-            "checked_at": DEADLINES[session],
-            "store_version": 1,
-        }
+        {"symbol": symbol, "actual_rows": int(verdict != "RED"), "verdict": verdict}
         for symbol, verdict in zip(NAMES, verdicts, strict=True)
     ]
-    frame = pl.DataFrame(rows, schema=PARTITION_STATUS.schema)
+    frame = make_rows(PARTITION_STATUS, *rows, session=session, checked_at=DEADLINES[session])
     span = SessionSpan(session, session)
     writer.replace("partition_status", frame, span=span, symbols=NAMES, caller="test")
 

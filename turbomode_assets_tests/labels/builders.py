@@ -6,9 +6,12 @@ from collections.abc import Sequence
 import polars as pl
 
 from turbomode_assets.config.training import TripleBarrierConfig
+from turbomode_assets.contracts.columns import PRICES
+from turbomode_assets.contracts.tables import BARS
 from turbomode_assets.sessions import offset_session
 
 FIRST = dt.date(2015, 3, 2)
+BAR_COLUMNS = (*BARS.key, *PRICES)
 Bar = tuple[float, float, float, float]
 
 CONFIG = TripleBarrierConfig(
@@ -40,9 +43,13 @@ def flat(close: float) -> Bar:
 
 def bars(rows: Sequence[Bar | None], symbol: str = "AAA") -> pl.DataFrame:
     """Bars of consecutive sessions; None leaves one out."""
-    present = [(symbol, session(n), *row) for n, row in enumerate(rows) if row is not None]
-    schema = ["symbol", "session", "open", "high", "low", "close"]
-    return pl.DataFrame(present, schema=schema, orient="row").cast({"session": pl.Date()})
+    present = [
+        {"symbol": symbol, "session": session(n), **dict(zip(PRICES, row, strict=True))}
+        for n, row in enumerate(rows)
+        if row is not None
+    ]
+    schema = {name: dtype for name, dtype in BARS.schema.items() if name in BAR_COLUMNS}
+    return pl.DataFrame(present, schema=schema)
 
 
 def after_run_up(*rows: Bar | None, symbol: str = "AAA") -> pl.DataFrame:

@@ -206,8 +206,18 @@ def test_bars_that_lack_what_events_are_made_of_are_refused():
 
 
 def events_of(*rows: tuple[int, str, str, float], threshold: float = 1.0) -> pl.DataFrame:
-    listed = [(session(at), symbol, kind, size, threshold) for at, symbol, kind, size in rows]
-    return pl.DataFrame(listed, schema=RARE_EVENT_SCHEMA, orient="row")
+    """Events of (number of the session, symbol, kind, size)."""
+    listed = [
+        {
+            "session": session(at),
+            "symbol": symbol,
+            "kind": kind,
+            "magnitude": size,
+            "threshold": threshold,
+        }
+        for at, symbol, kind, size in rows
+    ]
+    return pl.DataFrame(listed, schema=RARE_EVENT_SCHEMA)
 
 
 def archived(

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turbomode_assets.contracts.errors import MissingDataError
-from turbomode_assets.contracts.tables import BARS, MASTER_TABLES
+from turbomode_assets.contracts.tables import BARS, CELL, MASTER_TABLES
 from turbomode_assets.maintenance.tables import TableKeeper
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import MasterReader
@@ -100,7 +100,7 @@ def test_candles_that_were_only_moved_are_no_revision_for_the_audit(writer):
     merged = TableKeeper(MasterReader(writer.uri("candles").removesuffix("/candles")))
     assert merged.compact("candles", above_files=5).files == 1
     assert writer.version("candles") > since
-    changed = changed_groups(writer, "candles", since, ["symbol", "timeframe", "session"])
+    changed = changed_groups(writer, "candles", since, CELL)
     assert changed is not None
     assert changed.is_empty()
 

@@ -21,6 +21,7 @@ from turbomode_assets.stores import Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.stores.model_registry import record_model
 from turbomode_assets.stores.promotions import gate_decision
+from turbomode_assets_tests.builders import make_rows
 from turbomode_assets_tests.stores.model_rows import (
     FRIDAY,
     MONDAY,
@@ -129,11 +130,9 @@ def test_the_masters_pins_are_those_of_all_tenants_and_of_the_last_audit(tmp_pat
 
 
 def audit_row(number):
-    values = {name: 0 for name in ("cells", "changed", "green", "amber", "red")}
-    values |= dict.fromkeys(("as_of_session", "first_session", "session"), FRIDAY)
-    values |= {"audited_at": NOW + dt.timedelta(hours=number), "rules_digest": "r"}
-    values["store_versions"] = json.dumps({"candles": number})
-    return pl.DataFrame([values], schema_overrides=AUDITS.schema)
+    row = dict.fromkeys(("as_of_session", "first_session", "session"), FRIDAY)
+    row |= {"audited_at": NOW + dt.timedelta(hours=number)}
+    return make_rows(AUDITS, row, store_versions=json.dumps({"candles": number}))
 
 
 def test_a_tenant_whose_memory_cannot_be_read_is_named(tmp_path):

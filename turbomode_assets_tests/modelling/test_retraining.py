@@ -16,7 +16,7 @@ from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.stores.model_registry import champion_at
 from turbomode_assets.stores.promotions import promote_by_hand
 from turbomode_assets.stores.signal_book import record_drift
-from turbomode_assets_tests.builders import write_configs
+from turbomode_assets_tests.builders import fill_columns, write_configs
 from turbomode_assets_tests.market import AS_OF, NIGHT
 
 HORIZON_SESSIONS = 14
@@ -111,22 +111,18 @@ def signal(settings, *, p_label, model_version=None):
         pl.col("decision_session") >= span.first
     )
     numbers = enumerate(("p_sell", "p_hold", "p_buy"))
-    rows = labels.select(
+    said = labels.select(
         "symbol",
         session=pl.col("decision_session"),
         signal=pl.lit("BUY"),
         model_version=pl.lit(model),
-        feature_digest=pl.lit("f"),
-        config_digest=pl.lit("c"),
-        store_versions=pl.lit("{}"),
-        vendor=pl.lit("simulated"),
-        gate_override=pl.lit(None),
         **{
             name: pl.when(pl.col("label") == number).then(p_label).otherwise((1 - p_label) / 2)
             for number, name in numbers
         },
-    ).select(pl.col(name).cast(dtype) for name, dtype in PREDICTIONS.schema.items())
-    lake.replace("predictions", rows.sort("symbol", "session"), span=span, caller="test")
+    )
+    rows = fill_columns(PREDICTIONS, said.sort("symbol", "session"))
+    lake.replace("predictions", rows, span=span, caller="test")
 
 
 def state_of(settings):

@@ -44,6 +44,7 @@ from turbomode_assets.reports.table_months import ROW_HEIGHT
 from turbomode_assets.reports.table_months import TOP as MONTHS_TOP
 from turbomode_assets.reports.wording import share_text
 from turbomode_assets.sessions import SessionSpan, offset_session
+from turbomode_assets_tests.builders import make_rows
 from turbomode_assets_tests.reports.builders import has_red_mark
 
 LAST = dt.date(2024, 6, 28)
@@ -61,25 +62,18 @@ def ledger(rows, *, last=LAST, timeframe="1d", vendor="archive", reasons=None) -
         for back, letter in enumerate(reversed(letters)):
             if letter == ".":
                 continue
-            session = offset_session(last, -back)
-            written.append((symbol, timeframe, session, letter, codes.get(letter, "")))
-    frame = pl.DataFrame(
-        written,
-        schema=["symbol", "timeframe", "session", "letter", "reasons"],
-        orient="row",
-    )
-    return (
-        frame.with_columns(
-            verdict=pl.col("letter").replace_strict(VERDICT_OF),
-            expected_rows=pl.lit(1),
-            actual_rows=(pl.col("letter") != "R").cast(pl.Int32),
-            delivered_by=pl.lit(vendor, dtype=pl.String),
-            checked_at=pl.lit(dt.datetime(2024, 6, 29, tzinfo=dt.UTC)),
-            store_version=pl.lit(3),
-        )
-        .select(PARTITION_STATUS.column_names)
-        .cast(dict(PARTITION_STATUS.schema))
-    )
+            written.append(
+                {
+                    "symbol": symbol,
+                    "session": offset_session(last, -back),
+                    "verdict": VERDICT_OF[letter],
+                    "reasons": codes.get(letter, ""),
+                    "actual_rows": int(letter != "R"),
+                }
+            )
+    cells = {"timeframe": timeframe, "delivered_by": vendor}
+    checked_at = dt.datetime(2024, 6, 29, tzinfo=dt.UTC)
+    return make_rows(PARTITION_STATUS, *written, **cells, checked_at=checked_at, store_version=3)
 
 
 def pixels(png):
@@ -269,16 +263,16 @@ def test_twenty_years_are_named_by_year():
 
 def month_rows(*rows):
     schema = {"table": pl.String, "month": pl.Date, "share": pl.Float64, "note": pl.String}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema)
 
 
 def test_months_have_the_colour_of_their_share():
     january, march = dt.date(2024, 1, 1), dt.date(2024, 3, 1)
     counts = month_rows(
-        ("bars", january, 1.0, None),
-        ("bars", march, 0.2, "vendor outage"),
-        ("labels", january, None, None),
-        ("labels", march, 0.95, None),
+        {"table": "bars", "month": january, "share": 1.0},
+        {"table": "bars", "month": march, "share": 0.2, "note": "vendor outage"},
+        {"table": "labels", "month": january},
+        {"table": "labels", "month": march, "share": 0.95},
     )
     picture = pixels(month_table_heatmap(counts, vendors=["archive"]))
     third = MONTHS_WIDTH // 3
@@ -294,7 +288,7 @@ def test_months_have_the_colour_of_their_share():
 
 
 def test_months_say_their_vendor_or_are_refused():
-    counts = month_rows(("bars", dt.date(2024, 1, 1), 1.0, None))
+    counts = month_rows({"table": "bars", "month": dt.date(2024, 1, 1), "share": 1.0})
     with pytest.raises(InputError, match="does not say which vendors"):
         month_table_heatmap(counts)
     assert has_red_mark(month_table_heatmap(counts, vendors=["simulated"]))
@@ -304,7 +298,10 @@ def test_months_say_their_vendor_or_are_refused():
 def test_many_notes_make_the_picture_taller_but_not_endless():
     def height(notes):
         days = [dt.date(2004 + n // 12, n % 12 + 1, 1) for n in range(240)]
-        rows = [("bars", day, 0.5, "gap" if n < notes else None) for n, day in enumerate(days)]
+        rows = [
+            {"table": "bars", "month": day, "share": 0.5, "note": "gap" if n < notes else None}
+            for n, day in enumerate(days)
+        ]
         return pixels(month_table_heatmap(month_rows(*rows), vendors=["archive"])).shape[0]
 
     assert height(0) < height(3) < height(60) == height(240)
@@ -420,10 +417,10 @@ HOUR = dt.timedelta(hours=1)
 
 
 def queue(*rows):
-    whole = [
-        ("A", "1d", LAST, LAST, reason, 1.0, tries, at, dead) for reason, tries, at, dead in rows
-    ]
-    return pl.DataFrame(whole, schema=QUEUE_SCHEMA, orient="row")
+    """Work on A's last session, alive unless said."""
+    cell = {"symbol": "A", "timeframe": "1d", "first_session": LAST, "last_session": LAST}
+    work = cell | {"importance": 1.0, "is_dead": False}
+    return pl.DataFrame([work | row for row in rows], schema=QUEUE_SCHEMA)
 
 
 def audits():
@@ -437,10 +434,8 @@ def audits():
         "green": 1200,
         "amber": 30,
         "red": 4,
-        "rules_digest": "x",
-        "store_versions": "{}",
     }
-    return pl.DataFrame([row], schema=AUDITS.schema)
+    return make_rows(AUDITS, row)
 
 
 def status(rows, *, waiting=None, audited=None, width=80, **options):
@@ -506,10 +501,15 @@ def test_status_names_a_simulated_vendor():
 
 def test_status_counts_the_queue_and_explains_dead_letters():
     waiting = queue(
-        ("missing", 0, None, False),
-        ("vendor_failure", 2, NOON - HOUR, False),
-        ("vendor_failure", 3, NOON + HOUR, False),
-        ("vendor_failure: the gateway is down", 7, NOON - HOUR, True),
+        {"reason": "missing", "attempts": 0},
+        {"reason": "vendor_failure", "attempts": 2, "not_before": NOON - HOUR},
+        {"reason": "vendor_failure", "attempts": 3, "not_before": NOON + HOUR},
+        {
+            "reason": "vendor_failure: the gateway is down",
+            "attempts": 7,
+            "not_before": NOON - HOUR,
+            "is_dead": True,
+        },
     )
     text = status(ledger({"A": "G"}), waiting=waiting, now=NOON)
     assert text[-3:] == [
@@ -530,7 +530,7 @@ def test_status_of_all_timeframes_and_years_fits_its_width(width):
             for t in ("1m", "1h", "1d")
         ]
     )
-    dead = queue(*(("word " * 60, 7, None, True) for _ in range(9)))
+    dead = queue(*[{"reason": "word " * 60, "attempts": 7, "is_dead": True}] * 9)
     lines = status_lines(years, audits(), dead, as_of=LAST, width=width)
     assert max(line.cell_len for line in lines) <= width
     assert len(status(years, waiting=dead, audited=audits(), width=width)) == len(lines)

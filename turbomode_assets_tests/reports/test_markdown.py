@@ -53,13 +53,14 @@ def test_a_bar_in_a_value_does_not_break_the_table():
 
 
 def predictions(rows, session=dt.date(2024, 7, 3), vendor="simulated"):
-    """Signals with symbol, signal, rank and confidence, all alike in what is traded on them."""
+    """Signals of (symbol, signal, rank, confidence), all alike in what is traded on them."""
     ends = {"entry_price_estimate": 100.0, "profit_take_price": 104.0, "stop_loss_price": 97.5}
     return pl.DataFrame(
-        [(name, session, signal, rank, sure, vendor) for name, signal, rank, sure in rows],
-        schema=["symbol", "session", "signal", "rank", "confidence", "vendor"],
-        orient="row",
+        {"symbol": symbol, "signal": signal, "rank": rank, "confidence": confidence}
+        for symbol, signal, rank, confidence in rows
     ).with_columns(
+        session=pl.lit(session),
+        vendor=pl.lit(vendor),
         entry_session=pl.lit(dt.date(2024, 7, 5)),
         expiry_session=pl.lit(dt.date(2024, 7, 25)),
         **{name: pl.lit(value) for name, value in ends.items()},

@@ -19,6 +19,7 @@ from turbomode_assets.signals.outcomes import (
     RULE_UNKNOWN,
     UNSETTLED_SCHEMA,
 )
+from turbomode_assets_tests.builders import make_rows
 
 FRIDAY = dt.date(2017, 11, 10)
 MONDAY, TUESDAY, WEDNESDAY = (offset_session(FRIDAY, count) for count in (1, 2, 3))
@@ -48,9 +49,17 @@ def said(
     rule: str | None = "r1",
     p=(0.2, 0.2, 0.6),
 ):
-    sessions = None if rule is None else 3
-    row = (session, symbol, model, "champion", signal, *p, rule, sessions)
-    return pl.DataFrame([row], schema=SIGNALS, orient="row")
+    row = {
+        "session": session,
+        "symbol": symbol,
+        "model_version": model,
+        "role": "champion",
+        "signal": signal,
+        **dict(zip(("p_sell", "p_hold", "p_buy"), p, strict=True)),
+        "rule_digest": rule,
+        "label_sessions": None if rule is None else 3,
+    }
+    return pl.DataFrame([row], schema=SIGNALS)
 
 
 def label(number, *, symbol="A", decision=FRIDAY, known=TUESDAY, exit_price=110.0, rule="r1"):
@@ -65,10 +74,8 @@ def label(number, *, symbol="A", decision=FRIDAY, known=TUESDAY, exit_price=110.
         "entry_price": 100.0,
         "exit_price": exit_price,
         "return": exit_price / 100 - 1,
-        "volatility": 0.02,
     }
-    frame = pl.DataFrame([row], schema=LABELS.schema)
-    return frame.with_columns(rule_digest=pl.lit(rule))
+    return make_rows(LABELS, row).with_columns(rule_digest=pl.lit(rule))
 
 
 @pytest.mark.parametrize(

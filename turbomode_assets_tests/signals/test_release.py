@@ -9,6 +9,7 @@ import pytest
 from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.signals import rank_signals, release_signals
 from turbomode_assets.signals.release import in_challenger_share
+from turbomode_assets_tests.builders import make_rows
 
 FRIDAY, MONDAY = dt.date(2017, 11, 10), dt.date(2017, 11, 13)
 SYMBOLS = ["AAA", "BBB", "CCC", "DDD"]
@@ -16,24 +17,8 @@ EFFECTS: dict[str, object] = {"model_promotion_gate.ab_share": 0.5}
 
 
 def said_by(model, symbols=SYMBOLS, sessions=(FRIDAY,)):
-    rows = [
-        {
-            "symbol": symbol,
-            "session": session,
-            "signal": "BUY",
-            "p_sell": 0.2,
-            "p_hold": 0.3,
-            "p_buy": 0.5,
-            "model_version": model,
-            "feature_digest": "f1",
-            "config_digest": "c1",
-            "store_versions": "{}",
-            "vendor": "simulated",
-        }
-        for symbol in symbols
-        for session in sessions
-    ]
-    return pl.DataFrame(rows, schema=PREDICTIONS.schema)
+    rows = [{"symbol": symbol, "session": session} for symbol in symbols for session in sessions]
+    return make_rows(PREDICTIONS, *rows, model_version=model)
 
 
 def senders(release):

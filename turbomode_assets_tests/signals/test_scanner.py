@@ -181,11 +181,13 @@ def test_a_universe_without_a_tradeable_symbol_is_refused_too():
 
 
 def test_counts_name_the_first_five_symbols_in_the_order_of_the_reasons():
-    rows = [(f"S{number}", FRIDAY, "illiquid") for number in range(7)] + [
-        ("S1", offset_session(FRIDAY, -1), "illiquid"),
-        ("Z", FRIDAY, "no_bar"),
-    ]
-    left_out = pl.DataFrame(rows, schema=["symbol", "session", "reason"], orient="row")
+    left_out = pl.DataFrame(
+        {
+            "symbol": [*(f"S{number}" for number in range(7)), "S1", "Z"],
+            "session": [FRIDAY] * 7 + [offset_session(FRIDAY, -1), FRIDAY],
+            "reason": ["illiquid"] * 8 + ["no_bar"],
+        }
+    )
     counts = left_out_counts(left_out)
     assert counts["reason"].to_list() == ["no_bar", "illiquid"]
     assert counts["rows"].to_list() == [1, 8]

@@ -6,6 +6,7 @@ import polars as pl
 
 from turbomode_assets.contracts.tables import PREDICTIONS
 from turbomode_assets.stores.model_registry import ModelRecord
+from turbomode_assets_tests.builders import make_rows
 
 THURSDAY, FRIDAY, MONDAY = dt.date(2017, 11, 9), dt.date(2017, 11, 10), dt.date(2017, 11, 13)
 NOW = dt.datetime(2017, 11, 13, 23, tzinfo=dt.UTC)
@@ -42,20 +43,8 @@ def performance(value=1.05):
 
 
 def predictions(session, signal="BUY", model="m1", symbol="AAA"):
-    row = {
-        "symbol": symbol,
-        "session": session,
-        "signal": signal,
-        "p_sell": 0.2,
-        "p_hold": 0.3,
-        "p_buy": 0.5,
-        "model_version": model,
-        "feature_digest": "f1",
-        "config_digest": "c1",
-        "store_versions": "{}",
-        "vendor": "simulated",
-    }
-    return pl.DataFrame([row], schema=PREDICTIONS.schema)
+    row = {"symbol": symbol, "session": session, "signal": signal, "model_version": model}
+    return make_rows(PREDICTIONS, row)
 
 
 def closes(session, close=10.0):

@@ -8,18 +8,17 @@ import polars as pl
 import pytest
 from deltalake import DeltaTable
 
-from turbomode_assets.contracts.quality_log import NO_DATA, log_rows
-from turbomode_assets.contracts.tables import DATA_QUALITY_LOG
+from turbomode_assets.contracts.quality_log import NO_DATA
+from turbomode_assets.contracts.tables import CELL
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores.changes import appended_rows, changed_groups, rows_where
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets_tests.builders import make_candles
+from turbomode_assets_tests.builders import make_candles, make_log
 
 FIRST = dt.date(2019, 12, 2)
 SPAN = SessionSpan(FIRST, offset_session(FIRST, 39))
 """Of two years, and so of two partitions."""
 NAMES = ["AAA", "BBB", "CCC"]
-CELL = ["symbol", "timeframe", "session"]
 
 
 @pytest.fixture
@@ -143,20 +142,8 @@ def test_a_version_whose_log_was_cleaned_away_is_gone(writer):
 
 
 def note(writer, symbol, session):
-    row = {
-        "symbol": symbol,
-        "timeframe": "1d",
-        "first_session": session,
-        "session": session,
-        "kind": NO_DATA,
-        "ts": dt.datetime(2020, 1, 1, tzinfo=dt.UTC),
-        "column": "session",
-        "vendor": "simulated",
-        "detail": "halted",
-        "knowledge_ts": dt.datetime(2020, 1, 2, tzinfo=dt.UTC),
-    }
-    frame = pl.DataFrame([row], schema={name: DATA_QUALITY_LOG.schema[name] for name in row})
-    writer.append("data_quality_log", log_rows(frame), caller="test")
+    row = {"symbol": symbol, "first_session": session, "session": session, "kind": NO_DATA}
+    writer.append("data_quality_log", make_log(row), caller="test")
     return writer.version("data_quality_log")
 
 

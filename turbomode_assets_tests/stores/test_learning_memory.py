@@ -23,15 +23,26 @@ def memory(tmp_path):
 
 
 def events(*rows):
-    return pl.DataFrame(list(rows), schema=RARE_EVENT_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=RARE_EVENT_SCHEMA)
 
 
 def errors(*rows):
-    return pl.DataFrame(list(rows), schema=ERROR_REPLAY_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=ERROR_REPLAY_SCHEMA)
 
 
-EVENTS = events((FRIDAY, "A", "crash", 0.2, 0.1), (THURSDAY, "B", "gap", 7.0, 5.0))
-ERRORS = errors(("B", THURSDAY, FRIDAY, "m1", 2, 0, 0.7), ("A", FRIDAY, FRIDAY, "m1", 0, 1, 0.8))
+EVENTS = events(
+    {"session": FRIDAY, "symbol": "A", "kind": "crash", "magnitude": 0.2, "threshold": 0.1},
+    {"session": THURSDAY, "symbol": "B", "kind": "gap", "magnitude": 7.0, "threshold": 5.0},
+)
+FOUND = {"known_session": FRIDAY, "model_version": "m1"}
+ERRORS = errors(
+    FOUND
+    | {"symbol": "B", "decision_session": THURSDAY}
+    | {"predicted": 2, "label": 0, "confidence": 0.7},
+    FOUND
+    | {"symbol": "A", "decision_session": FRIDAY}
+    | {"predicted": 0, "label": 1, "confidence": 0.8},
+)
 
 
 def test_an_unwritten_memory_holds_typed_tables_without_rows(memory):

@@ -8,10 +8,8 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from turbomode_assets.contracts.errors import InputError, MissingDataError
-from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.tables import (
     CANDLES,
-    DATA_QUALITY_LOG,
     DIVIDENDS,
     FUNDAMENTALS,
     SECTOR_MAPPINGS,
@@ -23,6 +21,7 @@ from turbomode_assets.sessions import SessionSpan, session_open
 from turbomode_assets.stores import MarketData
 from turbomode_assets.stores.market_data.bars import adjusted_candles
 from turbomode_assets.stores.master_writer import MasterWriter
+from turbomode_assets_tests.builders import make_log, make_rows, with_digests
 from turbomode_assets_tests.curation.builders import candle, candles, dividends, splits
 
 FRIDAY, SATURDAY, SUNDAY = dt.date(2015, 3, 6), dt.date(2015, 3, 7), dt.date(2015, 3, 8)
@@ -42,34 +41,19 @@ def at_noon(day):
     return dt.datetime.combine(day, dt.time(12), dt.UTC)
 
 
-def metadata(*rows):
-    """Instruments of (symbol, calendar, first session, last session, known at)."""
-    kinds = {"XNYS": "stock", "24/7": "crypto"}
-    return pl.DataFrame(
-        [
-            (symbol, None, kinds[calendar], calendar, "tradeable", first, last, known, "archive")
-            for symbol, calendar, first, last, known in rows
-        ],
-        schema=SYMBOL_METADATA.schema,
-        orient="row",
-    )
-
-
-UNIVERSE = metadata(
-    ("AAA", "XNYS", None, None, LONG_AGO),
-    ("BBB", "XNYS", TUESDAY, None, LONG_AGO),
-    ("COIN", "24/7", None, None, LONG_AGO),
-    ("GONE", "XNYS", None, TUESDAY, at_noon(WEDNESDAY)),
+UNIVERSE = make_rows(
+    SYMBOL_METADATA,
+    {"symbol": "AAA"},
+    {"symbol": "BBB", "first_session": TUESDAY},
+    {"symbol": "COIN", "calendar": "24/7", "asset_class": "crypto"},
+    {"symbol": "GONE", "last_session": TUESDAY, "knowledge_ts": at_noon(WEDNESDAY)},
+    vendor="archive",
 )
 
 
 def write(root, table, frame, *, span=None, symbols=SYMBOLS):
     writer = MasterWriter(f"{root}/master")
     return writer.replace(table, frame, span=span, symbols=symbols, caller="test")
-
-
-def mapping(symbol, sector, first, last=None, vocabulary="GICS"):
-    return (symbol, vocabulary, sector, first, last, LONG_AGO, "archive")
 
 
 @pytest.fixture(scope="module")
@@ -83,14 +67,14 @@ def _written(tmp_path_factory):
     write(root, "symbol_metadata", UNIVERSE)
     write(root, "splits", SPLITS.empty())
     write(root, "dividends", DIVIDENDS.empty())
-    sectors = [
-        mapping("AAA", "Energy", dt.date(2000, 1, 3), MONDAY),
-        mapping("AAA", "Utilities", TUESDAY),
-        mapping("BBB", "Energy", dt.date(2000, 1, 3)),
-        mapping("BBB", "Oil", dt.date(2000, 1, 3), vocabulary="Yahoo"),
-    ]
-    frame = pl.DataFrame(sectors, schema=SECTOR_MAPPINGS.schema, orient="row")
-    write(root, "sector_mappings", frame)
+    sectors = make_rows(
+        SECTOR_MAPPINGS,
+        {"symbol": "AAA", "sector": "Energy", "valid_to": MONDAY},
+        {"symbol": "AAA", "sector": "Utilities", "valid_from": TUESDAY},
+        {"symbol": "BBB", "sector": "Energy"},
+        {"symbol": "BBB", "sector": "Oil", "vocabulary": "Yahoo"},
+    )
+    write(root, "sector_mappings", sectors)
     return root
 
 
@@ -108,9 +92,7 @@ def market(root):
 
 
 def store(root, rows, *, span=SPAN, symbols=SYMBOLS):
-    frame = candles(*rows)
-    frame = frame.with_columns(payload_sha256=payload_digests(frame))
-    return write(root, "candles", frame, span=span, symbols=symbols)
+    return write(root, "candles", with_digests(candles(*rows)), span=span, symbols=symbols)
 
 
 def closes(frame):
@@ -185,7 +167,7 @@ def test_the_latest_candle_of_each_symbol_may_be_old(market):
 def test_the_latest_candle_is_found_years_before_the_others(root, market):
     then = dt.date(2013, 6, 3)
     store(root, [flat(then, 3.0, symbol="OLD")], span=SessionSpan(then, then), symbols=["OLD"])
-    old = metadata(("OLD", "XNYS", None, then, LONG_AGO))
+    old = make_rows(SYMBOL_METADATA, {"symbol": "OLD", "last_session": then}, vendor="archive")
     write(root, "symbol_metadata", old, symbols=["OLD"])
     assert market.get_latest_candle(["AAA", "OLD"])["session"].to_list() == [NEXT_FRIDAY, then]
 
@@ -394,15 +376,15 @@ def test_events_are_found_by_ex_date_and_hidden_before_they_were_known(root, mar
 
 @pytest.fixture
 def told(root):
-    rows = [
-        ("AAA", MONDAY, "beta", 1.0, session_open(MONDAY)),
-        ("AAA", MONDAY, "bookValue", 7.0, session_open(MONDAY)),
-        ("AAA", WEDNESDAY, "beta", 1.2, session_open(WEDNESDAY)),
-        ("BBB", MONDAY, "beta", 0.5, at_noon(NEXT_FRIDAY)),
+    at_once = [
+        {"symbol": "AAA", "session": MONDAY, "metric": "beta", "value": 1.0},
+        {"symbol": "AAA", "session": MONDAY, "metric": "bookValue", "value": 7.0},
+        {"symbol": "AAA", "session": WEDNESDAY, "metric": "beta", "value": 1.2},
     ]
-    frame = pl.DataFrame(
-        [(*row, "archive") for row in rows], schema=FUNDAMENTALS.schema, orient="row"
-    )
+    rows = [row | {"knowledge_ts": session_open(row["session"])} for row in at_once]
+    late = {"symbol": "BBB", "session": MONDAY, "metric": "beta", "value": 0.5}
+    rows.append(late | {"knowledge_ts": at_noon(NEXT_FRIDAY)})
+    frame = make_rows(FUNDAMENTALS, *rows)
     write(root, "fundamentals", frame, span=SPAN)
     return MarketData(root)
 
@@ -500,21 +482,15 @@ def test_weeks_and_months_are_expected_by_their_last_day(root, market):
 
 
 def test_the_quality_log_is_found_by_symbol_kind_and_day(root, market):
-    rows = [
-        ("AAA", "1d", FRIDAY, MONDAY, "no_data", at_noon(TUESDAY)),
-        ("AAA", "1d", WEDNESDAY, WEDNESDAY, "revision", at_noon(THURSDAY)),
-        ("BBB", "1h", TUESDAY, TUESDAY, "failover", at_noon(WEDNESDAY)),
+    noticed = [
+        {"symbol": "AAA", "first_session": FRIDAY, "session": MONDAY, "kind": "no_data"},
+        {"symbol": "AAA", "first_session": WEDNESDAY, "session": WEDNESDAY, "kind": "revision"},
+        {"symbol": "BBB", "first_session": TUESDAY, "session": TUESDAY, "kind": "failover"},
     ]
-    frame = pl.DataFrame(
-        [
-            (
-                *(symbol, timeframe, first, last, kind, at_noon(first), "session", None, None),
-                *("archive", None, "a test", known, f"{symbol}{first}"),
-            )
-            for symbol, timeframe, first, last, kind, known in rows
-        ],
-        schema=DATA_QUALITY_LOG.schema,
-        orient="row",
+    frame = make_log(
+        noticed[0] | {"knowledge_ts": at_noon(TUESDAY)},
+        noticed[1] | {"knowledge_ts": at_noon(THURSDAY)},
+        noticed[2] | {"knowledge_ts": at_noon(WEDNESDAY), "timeframe": "1h"},
     )
     MasterWriter(f"{root}/master").append("data_quality_log", frame, caller="test")
     assert market.get_data_quality().height == 3

@@ -4,10 +4,8 @@ import polars as pl
 import pytest
 
 from turbomode_assets.contracts.errors import InputError
-from turbomode_assets.contracts.payload import payload_digests
 from turbomode_assets.contracts.tables import (
     CANDLES,
-    DATA_QUALITY_LOG,
     DIVIDENDS,
     FUNDAMENTALS,
     SECTOR_MAPPINGS,
@@ -25,7 +23,13 @@ from turbomode_assets.sessions import (
 from turbomode_assets.stores import MarketData
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.vendors import Request
-from turbomode_assets_tests.builders import real_data_folder
+from turbomode_assets_tests.builders import (
+    fill_columns,
+    make_log,
+    make_rows,
+    real_data_folder,
+    with_digests,
+)
 from turbomode_assets_tests.vendors.builders import archive
 
 pytestmark = pytest.mark.real_data
@@ -79,56 +83,58 @@ def candle_rows(vendor, request):
     delivered = vendor.fetch_candles(request)
     zone = "UTC" if request.calendar == "24/7" else NEW_YORK
     day = delivered.frame["ts"].dt.convert_time_zone(zone).dt.date()
-    rows = delivered.frame.with_columns(
-        sessions_of(day).alias("session"),
-        symbol=pl.lit(request.symbol),
-        timeframe=pl.lit("1d"),
-        vendor=pl.lit("archive"),
-        adjustment=pl.lit(delivered.adjustment),
-        adjusted_as_of=pl.lit(delivered.adjusted_as_of, dtype=pl.Date),
-        ingested_at=pl.lit(TOLD).cast(CANDLES.schema["ingested_at"]),
+    rows = fill_columns(
+        CANDLES,
+        delivered.frame,
+        session=sessions_of(day),
+        symbol=request.symbol,
+        vendor="archive",
+        adjustment=delivered.adjustment,
+        adjusted_as_of=delivered.adjusted_as_of,
+        ingested_at=TOLD,
     )
     inside = pl.col("session").is_between(request.span.first, request.span.last)
-    return (
-        rows.with_columns(payload_sha256=payload_digests(rows))
-        .filter(inside)
-        .select(CANDLES.column_names)
-    )
+    return with_digests(rows).filter(inside)
 
 
 def event_rows(request, events, table):
-    session = sessions_of(events["ex_date"]).alias("session")
-    return events.with_columns(
-        session,
-        session_opens(session).alias("knowledge_ts"),
-        symbol=pl.lit(request.symbol),
-        vendor=pl.lit("archive"),
-    ).select(table.column_names)
+    session = sessions_of(events["ex_date"])
+    return fill_columns(
+        table,
+        events,
+        session=session,
+        knowledge_ts=session_opens(session),
+        symbol=request.symbol,
+        vendor="archive",
+    )
 
 
 def metadata():
-    rows = [
-        (symbol, None, "stock", "XNYS", "tradeable", None, None, TOLD, "archive")
-        for symbol in STOCKS
-    ]
-    first = session_of(dt.date(2014, 12, 1))
-    rows.append((COIN, "Bitcoin", "crypto", "24/7", "tradeable", first, None, TOLD, "archive"))
-    return pl.DataFrame(rows, schema=SYMBOL_METADATA.schema, orient="row")
+    stocks = [{"symbol": symbol} for symbol in STOCKS]
+    coin = {
+        "symbol": COIN,
+        "name": "Bitcoin",
+        "asset_class": "crypto",
+        "calendar": "24/7",
+        "first_session": session_of(dt.date(2014, 12, 1)),
+    }
+    return make_rows(SYMBOL_METADATA, *stocks, coin, knowledge_ts=TOLD, vendor="archive")
 
 
 def sector_rows(folder):
     """The vintages of 2016 and 2020, each valid from when it was current."""
-    vintages = {"2016-2017": (dt.date(2016, 1, 4), dt.date(2018, 9, 27)), "2020": None}
+    vintages = {
+        "2016-2017": {"valid_from": dt.date(2016, 1, 4), "valid_to": dt.date(2018, 9, 27)},
+        "2020": {"valid_from": dt.date(2018, 9, 28)},
+    }
     found = pl.read_csv(folder / "sectors.csv", infer_schema_length=None).filter(
         pl.col("symbol").is_in(STOCKS), pl.col("vintage").is_in(list(vintages))
     )
     rows = [
-        (symbol, "GICS", sector, *(vintages[vintage] or (dt.date(2018, 9, 28), None)))
+        {"symbol": symbol, "sector": sector} | vintages[vintage]
         for symbol, sector, vintage in found.select("symbol", "gics_sector", "vintage").iter_rows()
     ]
-    return pl.DataFrame(
-        [(*row, TOLD, "archive") for row in rows], schema=SECTOR_MAPPINGS.schema, orient="row"
-    )
+    return make_rows(SECTOR_MAPPINGS, *rows, knowledge_ts=TOLD, vendor="archive")
 
 
 def fundamental_rows(folder):
@@ -146,17 +152,13 @@ def fundamental_rows(folder):
     dated = told.with_columns(sessions_of(told["session"])).filter(
         pl.col("session").is_between(FIRST, LAST)
     )
-    opens = session_opens(dated["session"]).alias("knowledge_ts")
-    return (
-        dated.with_columns(opens, vendor=pl.lit("archive"))
-        .unpivot(
-            ["totalRevenue", "grossProfits"],
-            index=["symbol", "session", "knowledge_ts", "vendor"],
-            variable_name="metric",
-            value_name="value",
-        )
-        .select(FUNDAMENTALS.column_names)
+    values = dated.with_columns(knowledge_ts=session_opens(dated["session"])).unpivot(
+        ["totalRevenue", "grossProfits"],
+        index=["symbol", "session", "knowledge_ts"],
+        variable_name="metric",
+        value_name="value",
     )
+    return fill_columns(FUNDAMENTALS, values, vendor="archive")
 
 
 @pytest.fixture(scope="module")
@@ -258,14 +260,8 @@ def test_symbols_are_active_from_their_first_session(market):
 
 def test_the_gaps_can_be_logged_and_read_back(market):
     missing = market.check_data_availability("O", "1d", FIRST, LAST)["missing"][0].to_list()
-    rows = [
-        (
-            *("O", "1d", day, day, "no_data", TOLD, "session", None, None, "archive", None),
-            *("no candle in the file", TOLD, f"O {day}"),
-        )
-        for day in missing
-    ]
-    frame = pl.DataFrame(rows, schema=DATA_QUALITY_LOG.schema, orient="row")
+    rows = [{"first_session": day, "session": day} for day in missing]
+    frame = make_log(*rows, symbol="O", kind="no_data", vendor="archive", knowledge_ts=TOLD)
     root = market._tables.reader.uri("candles").rpartition("/")[0]
     MasterWriter(root).append("data_quality_log", frame, caller="test")
     log = market.get_data_quality("O", kinds="no_data", start=FIRST, end=LAST)

@@ -8,6 +8,7 @@ from turbomode_assets.contracts.tables import LABELS, PREDICTIONS, lake_tables
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Lake
 from turbomode_assets.stores.outcomes import KNOWN_OUTCOMES, known_outcomes
+from turbomode_assets_tests.builders import make_rows
 
 FIRST = dt.date(2016, 1, 4)
 
@@ -27,24 +28,9 @@ def lake(tmp_path):
 
 def say(lake, *signals):
     """Store signals: symbol and number of the session."""
-    rows = [
-        {
-            "symbol": symbol,
-            "session": on(number),
-            "signal": "BUY",
-            "p_sell": 0.2,
-            "p_hold": 0.1,
-            "p_buy": 0.7,
-            "model_version": "m",
-            "feature_digest": "f",
-            "config_digest": "c",
-            "store_versions": "{}",
-            "vendor": "simulated",
-            "gate_override": None,
-        }
-        for symbol, number in signals
-    ]
-    frame = pl.DataFrame(rows, schema=PREDICTIONS.schema).sort("symbol", "session")
+    rows = [{"symbol": symbol, "session": on(number)} for symbol, number in signals]
+    said = {"p_hold": 0.1, "p_buy": 0.7, "model_version": "m"}
+    frame = make_rows(PREDICTIONS, *rows, **said).sort("symbol", "session")
     lake.replace("predictions", frame, span=span(0, 20), caller="test")
 
 
@@ -58,15 +44,10 @@ def label(lake, *resolved):
             "entry_session": on(decided + 1),
             "exit_session": on(known),
             "label": value,
-            "exit_reason": "expiry",
-            "entry_price": 10.0,
-            "exit_price": 10.0,
-            "return": 0.0,
-            "volatility": 0.01,
         }
         for symbol, decided, known, value in resolved
     ]
-    frame = pl.DataFrame(rows, schema=LABELS.schema).sort("symbol", "decision_session")
+    frame = make_rows(LABELS, *rows).sort("symbol", "decision_session")
     return lake.replace("labels", frame, span=span(0, 40), caller="test").version
 
 

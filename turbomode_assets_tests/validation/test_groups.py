@@ -15,11 +15,10 @@ from turbomode_assets.validation import (
 
 SHARES = np.array([0.25, 0.25, 0.5])
 REASONS = np.array(["stop_loss", "expiry", "profit_take"])
+PROBABILITIES = ("p_sell", "p_hold", "p_buy")
 SCHEMA = {
     "regime": pl.String(),
-    "p_sell": pl.Float64(),
-    "p_hold": pl.Float64(),
-    "p_buy": pl.Float64(),
+    **dict.fromkeys(PROBABILITIES, pl.Float64()),
     "label": pl.Int8(),
     "exit_reason": pl.String(),
 }
@@ -27,14 +26,16 @@ SCHEMA = {
 
 def _frame(*rows):
     """Rows of (group, probabilities or None, label)."""
-    return pl.DataFrame(
-        [
-            (group, *(forecast or (None, None, None)), label, str(REASONS[label]))
-            for group, forecast, label in rows
-        ],
-        schema=SCHEMA,
-        orient="row",
-    )
+    written = [
+        {
+            "regime": group,
+            **dict(zip(PROBABILITIES, forecast or (None, None, None), strict=True)),
+            "label": label,
+            "exit_reason": str(REASONS[label]),
+        }
+        for group, forecast, label in rows
+    ]
+    return pl.DataFrame(written, schema=SCHEMA)
 
 
 SMALL = _frame(

@@ -17,18 +17,30 @@ CALENDAR = make_calendar(40)
 def _daily(**closes):
     """Closes of each symbol from the first session on; None for a session without a bar."""
     rows = [
-        (symbol, CALENDAR[at], close)
+        {"symbol": symbol, "session": CALENDAR[at], "close": close}
         for symbol, prices in closes.items()
         for at, close in enumerate(prices)
         if close is not None
     ]
     schema = {"symbol": pl.String, "session": pl.Date, "close": pl.Float64}
-    return pl.DataFrame(rows, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema)
+
+
+def _held(symbol, *, sessions, prices, position=1.0):
+    """A position by the numbers of its entry's and exit's sessions, and the prices of both."""
+    entry, last = sessions
+    entry_price, exit_price = prices
+    return {
+        "symbol": symbol,
+        "entry_session": CALENDAR[entry],
+        "exit_session": CALENDAR[last],
+        "entry_price": entry_price,
+        "exit_price": exit_price,
+        "position": position,
+    }
 
 
 def _positions(*rows):
-    """Rows of (symbol, entry and exit number, entry and exit price, position)."""
-    told = [(symbol, CALENDAR[entry], CALENDAR[last], *rest) for symbol, entry, last, *rest in rows]
     schema = {
         "symbol": pl.String,
         "entry_session": pl.Date,
@@ -37,7 +49,7 @@ def _positions(*rows):
         "exit_price": pl.Float64,
         "position": pl.Float64,
     }
-    return pl.DataFrame(told, schema=schema, orient="row")
+    return pl.DataFrame(rows, schema=schema)
 
 
 RISING = _daily(A=[100, 110, 121, 133.1], B=[50, 50, 50, 50])
@@ -45,7 +57,9 @@ RISING = _daily(A=[100, 110, 121, 133.1], B=[50, 50, 50, 50])
 
 
 def test_a_position_earns_from_entry_price_to_close_to_close_to_exit_price():
-    found = daily_results(_positions(("A", 1, 3, 105, 130, 0.5)), RISING)
+    found = daily_results(
+        _positions(_held("A", sessions=(1, 3), prices=(105, 130), position=0.5)), RISING
+    )
     assert found["session"].to_list() == CALENDAR[1:4]
     assert found["result"].to_list() == pytest.approx(
         [110 / 105 - 1 - 0.05, 0.1 - 0.05, 130 / 121 - 1 - 0.05]
@@ -54,13 +68,18 @@ def test_a_position_earns_from_entry_price_to_close_to_close_to_exit_price():
 
 
 def test_a_position_of_one_session_earns_from_entry_price_to_exit_price():
-    found = daily_results(_positions(("A", 2, 2, 115, 112, -2.0)), RISING)
+    found = daily_results(
+        _positions(_held("A", sessions=(2, 2), prices=(115, 112), position=-2.0)), RISING
+    )
     # Sold short: 2 x (0.05 + 3 / 115) over an exposure of 2.
     assert found["result"].to_list() == pytest.approx([0.05 + 3 / 115])
 
 
 def test_overlapping_positions_share_the_day_by_their_size():
-    held = _positions(("A", 1, 2, 110, 121, 3.0), ("B", 2, 3, 50, 50, -1.0))
+    held = _positions(
+        _held("A", sessions=(1, 2), prices=(110, 121), position=3.0),
+        _held("B", sessions=(2, 3), prices=(50, 50), position=-1.0),
+    )
     found = daily_results(held, RISING)
     assert found["exposure"].to_list() == [3, 4, 1]
     assert found["result"].to_list() == pytest.approx([-0.05, (3 * 0.05 + 0.05) / 4, 0.05])
@@ -68,23 +87,27 @@ def test_overlapping_positions_share_the_day_by_their_size():
 
 def test_a_move_over_missing_bars_falls_on_the_next_bar_and_the_market_goes_on():
     daily = _daily(A=[100, None, None, 130], B=[50, 55, 55, 55])
-    found = daily_results(_positions(("A", 0, 3, 100, 120, 1.0)), daily)
+    found = daily_results(_positions(_held("A", sessions=(0, 3), prices=(100, 120))), daily)
     # The market: nothing known, B's tenth, B's nothing, and 0.3 of A with 0 of B.
     assert found["result"].to_list() == pytest.approx([0, -0.1, 0, 0.2 - 0.15])
     assert found["exposure"].to_list() == [1, 1, 1, 1]
     blank = daily.vstack(_daily(A=[None, math.nan]))
-    assert_frame_equal(daily_results(_positions(("A", 0, 3, 100, 120, 1.0)), blank), found)
+    assert_frame_equal(
+        daily_results(_positions(_held("A", sessions=(0, 3), prices=(100, 120))), blank), found
+    )
 
 
 def test_an_entry_on_a_session_without_a_bar_counts_from_its_price():
     daily = _daily(A=[100, None, 120], B=[50, 50, 50])
-    found = daily_results(_positions(("A", 1, 2, 100, 120, 1.0)), daily)
+    found = daily_results(_positions(_held("A", sessions=(1, 2), prices=(100, 120))), daily)
     assert found["result"].to_list() == pytest.approx([0, 0.2 - 0.1])
 
 
 def test_sessions_without_a_position_earn_nothing():
     held = _positions(
-        ("A", 0, 0, 100, 101, 1.0), ("A", 2, 2, 121, 121, 0.0), ("B", 3, 3, 50, 51, 1.0)
+        _held("A", sessions=(0, 0), prices=(100, 101)),
+        _held("A", sessions=(2, 2), prices=(121, 121), position=0.0),
+        _held("B", sessions=(3, 3), prices=(50, 51)),
     )
     found = daily_results(held, RISING)
     assert found["exposure"].to_list() == [1, 0, 0, 1]
@@ -92,7 +115,9 @@ def test_sessions_without_a_position_earn_nothing():
 
 
 def test_several_sizings_are_compared_on_the_same_positions():
-    held = _positions(("A", 1, 2, 110, 121, 1.0), ("B", 1, 3, 50, 50, 1.0))
+    held = _positions(
+        _held("A", sessions=(1, 2), prices=(110, 121)), _held("B", sessions=(1, 3), prices=(50, 50))
+    )
     sizes = {"long": np.ones(2), "spread": np.array([1.0, -1.0]), "idle": np.zeros(2)}
     found = daily_results_of(sizes, held, RISING)
     assert found.columns == ["session", "long", "spread", "idle"]
@@ -119,7 +144,12 @@ def _random_market(seed, *, symbols=6, sessions=30, rows=40):
     picked = random.integers(0, symbols, rows)
     held = _positions(
         *(
-            (names[s], e, x, *(100 * np.exp(random.normal(0, 0.02, 2))).tolist(), float(w))
+            _held(
+                names[s],
+                sessions=(e, x),
+                prices=(100 * np.exp(random.normal(0, 0.02, 2))).tolist(),
+                position=float(w),
+            )
             for s, e, x, w in zip(picked, entry, last, random.normal(size=rows), strict=True)
         )
     )
@@ -194,7 +224,7 @@ def test_units_of_size_and_of_price_and_the_order_of_rows_do_not_matter(seed):
 
 
 def test_what_cannot_be_held_is_refused():
-    good = ("A", 1, 2, 110.0, 121.0, 1.0)
+    good = _held("A", sessions=(1, 2), prices=(110.0, 121.0))
     with pytest.raises(InputError, match="no column position"):
         daily_results(_positions(good).drop("position"), RISING)
     with pytest.raises(InputError, match="there are no positions"):
@@ -204,17 +234,19 @@ def test_what_cannot_be_held_is_refused():
     with pytest.raises(InputError, match="no column exit_price"):
         daily_results(_positions(good).drop("exit_price"), RISING)
     with pytest.raises(InputError, match="symbols without bars: Z"):
-        daily_results(_positions(("Z", *good[1:])), RISING)
+        daily_results(_positions(good | {"symbol": "Z"}), RISING)
     with pytest.raises(InputError, match="2016-01-08"):
-        daily_results(_positions(("A", 1, 4, 1.0, 1.0, 1.0)), RISING)
+        daily_results(_positions(_held("A", sessions=(1, 4), prices=(1.0, 1.0))), RISING)
     with pytest.raises(InputError, match="exit before their entry or at no price"):
-        daily_results(_positions(good, ("A", 2, 1, 1.0, 1.0, 1.0)), RISING)
+        daily_results(_positions(good, _held("A", sessions=(2, 1), prices=(1.0, 1.0))), RISING)
     with pytest.raises(InputError, match="exit before their entry or at no price"):
-        daily_results(_positions(("A", 1, 2, 0.0, 1.0, 1.0)), RISING)
+        daily_results(_positions(_held("A", sessions=(1, 2), prices=(0.0, 1.0))), RISING)
     with pytest.raises(InputError, match="exit_price are not finite"):
-        daily_results(_positions(("A", 1, 2, 1.0, None, 1.0)), RISING)
+        daily_results(_positions(_held("A", sessions=(1, 2), prices=(1.0, None))), RISING)
     with pytest.raises(InputError, match="position are not finite"):
-        daily_results(_positions(("A", 1, 2, 1.0, 1.0, math.nan)), RISING)
+        daily_results(
+            _positions(_held("A", sessions=(1, 2), prices=(1.0, 1.0), position=math.nan)), RISING
+        )
     with pytest.raises(InputError, match="doubled bars"):
         daily_results(_positions(good), RISING.vstack(RISING[:1]))
     with pytest.raises(InputError, match="closes that are no price"):

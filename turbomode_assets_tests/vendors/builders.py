@@ -17,6 +17,7 @@ from turbomode_assets.vendors import Asking, Candles, Request, Vendor, VendorFai
 from turbomode_assets.vendors.archive import ArchiveVendor
 from turbomode_assets.vendors.asking import ask
 from turbomode_assets.vendors.candle_rows import candle_rows as candle_rows_of
+from turbomode_assets.vendors.universe import UNIVERSE_SCHEMA
 from turbomode_assets_tests.builders import REPOSITORY
 
 KNOWN_AT = dt.datetime(2020, 1, 2, 12, tzinfo=dt.UTC)
@@ -55,6 +56,24 @@ def candle_rows(*closes: tuple[str, dt.date, float]) -> pl.DataFrame:
             for symbol, day, close in closes
         ]
     )
+
+
+def universe_row(symbol: str, **values: str) -> dict[str, str]:
+    """A symbol of `universe.csv`: unless named otherwise a stock that every vendor spells alike."""
+    row = {
+        "symbol": symbol,
+        "asset_class": "stock",
+        "calendar": "XNYS",
+        "role": "tradeable",
+        "ibkr_symbol": symbol,
+        "yahoo_symbol": symbol,
+    }
+    return row | values
+
+
+def universe_of(*rows: dict[str, str]) -> pl.DataFrame:
+    """A universe of rows of `universe_row`."""
+    return pl.DataFrame(rows, schema=UNIVERSE_SCHEMA)
 
 
 def archive(root: Path, rows: pl.DataFrame | None = None, **values: Any) -> ArchiveVendor:

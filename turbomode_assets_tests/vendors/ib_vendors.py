@@ -6,14 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import polars as pl
-
 from turbomode_assets.config.vendors import IbkrConfig, IbkrRequestConfig
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.vendors.ibkr import IbkrVendor
 from turbomode_assets.vendors.protocol import Request
-from turbomode_assets.vendors.universe import UNIVERSE_SCHEMA
-from turbomode_assets_tests.vendors.builders import CountedBudget
+from turbomode_assets_tests.vendors.builders import CountedBudget, universe_of, universe_row
 from turbomode_assets_tests.vendors.fake_ib_gateway import FakeGateway
 
 NOW = dt.datetime(2024, 12, 31, 23, tzinfo=dt.UTC)
@@ -22,18 +19,20 @@ REQUESTS = {
     "1h": IbkrRequestConfig(bar_size="30 mins", duration="1 M"),
     "1d": IbkrRequestConfig(bar_size="1 day", duration="1 Y"),
 }
-TECHNOLOGY = "Information Technology"
-UNIVERSE = pl.DataFrame(
-    [
-        ("AAPL", "Apple", "stock", "XNYS", "tradeable", TECHNOLOGY, "AAPL", "AAPL", "NASDAQ"),
-        ("BRK.B", "Berkshire", "stock", "XNYS", "tradeable", "Financials", "BRK B", "BRK-B", None),
-        ("NOPE", "Nobody", "stock", "XNYS", "tradeable", "Energy", "NOPE", "NOPE", "NYSE"),
-        ("TWINS", "Two of it", "stock", "XNYS", "tradeable", "Energy", "TWINS", "TWINS", "NYSE"),
-        ("BTC-USD", "Bitcoin", "crypto", "24/7", "tradeable", None, "BTC", "BTC-USD", "PAXOS"),
-        ("SPY", "SPDR", "etf", "XNYS", "benchmark", None, "SPY", "SPY", "ARCA"),
-    ],
-    schema=UNIVERSE_SCHEMA,
-    orient="row",
+UNIVERSE = universe_of(
+    universe_row("AAPL", name="Apple", sector="Information Technology", primary_exchange="NASDAQ"),
+    universe_row("BRK.B", name="Berkshire", sector="Financials", ibkr_symbol="BRK B"),
+    universe_row("NOPE", name="Nobody", sector="Energy", primary_exchange="NYSE"),
+    universe_row("TWINS", name="Two of it", sector="Energy", primary_exchange="NYSE"),
+    universe_row(
+        "BTC-USD",
+        name="Bitcoin",
+        asset_class="crypto",
+        calendar="24/7",
+        ibkr_symbol="BTC",
+        primary_exchange="PAXOS",
+    ),
+    universe_row("SPY", name="SPDR", asset_class="etf", role="benchmark", primary_exchange="ARCA"),
 )
 
 

@@ -13,7 +13,7 @@ from turbomode_assets.vendors import Candles, Request, fetch_universe
 from turbomode_assets.vendors.candle_rows import absent_sessions, differences, noticed
 from turbomode_assets.vendors.protocol import CANDLE_SCHEMA
 from turbomode_assets.vendors.simulated import SimulatedVendor
-from turbomode_assets_tests.builders import make_candles
+from turbomode_assets_tests.builders import make_candles, make_rows
 from turbomode_assets_tests.vendors.builders import (
     FRIDAY,
     KNOWN_AT,
@@ -178,8 +178,7 @@ def split_adjusted(as_of, close, volume):
 
 def test_a_split_between_two_fetches_is_no_revision():
     split = {"symbol": "AAA", "session": TUESDAY, "ex_date": TUESDAY, "ratio": 4.0}
-    split |= {"knowledge_ts": OPENS[TUESDAY], "vendor": "yahoo"}
-    splits = pl.DataFrame([split], schema=SPLITS.schema)
+    splits = make_rows(SPLITS, split)
     before, after = split_adjusted(MONDAY, 100.0, 50.0), split_adjusted(TUESDAY, 25.0, 200.0)
     assert differences(before, after, splits, 50).is_empty()
     assert differences(before, after, NO_SPLITS, 50).height == 5

@@ -237,19 +237,20 @@ def joined_slowly(bars: list[Bar], session: dt.date) -> pl.DataFrame:
     for hour, members in hours.items():
         volume = sum(bar.volume for bar in members)
         counts = [bar.barCount for bar in members]
+        average = sum(bar.average * bar.volume for bar in members) / volume if volume else None
         rows.append(
-            (
-                opened + hour * dt.timedelta(hours=1),
-                members[0].open,
-                max(bar.high for bar in members),
-                min(bar.low for bar in members),
-                members[-1].close,
-                float(volume),
-                sum(bar.average * bar.volume for bar in members) / volume if volume else None,
-                None if -1 in counts else sum(counts),
-            )
+            {
+                "ts": opened + hour * dt.timedelta(hours=1),
+                "open": members[0].open,
+                "high": max(bar.high for bar in members),
+                "low": min(bar.low for bar in members),
+                "close": members[-1].close,
+                "volume": float(volume),
+                "vwap": average,
+                "trades": None if -1 in counts else sum(counts),
+            }
         )
-    return pl.DataFrame(rows, schema=CANDLE_SCHEMA, orient="row")
+    return pl.DataFrame(rows, schema=CANDLE_SCHEMA)
 
 
 @pytest.mark.parametrize(

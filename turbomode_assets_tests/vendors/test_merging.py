@@ -4,26 +4,16 @@ import polars as pl
 
 from turbomode_assets.contracts.tables import SECTOR_MAPPINGS
 from turbomode_assets.vendors import merge_metadata, merge_sector_mappings
-from turbomode_assets_tests.builders import make_universe
+from turbomode_assets_tests.builders import make_rows, make_universe
 
 EARLY = dt.datetime(2018, 1, 2, 22, tzinfo=dt.UTC)
 LATE = dt.datetime(2018, 9, 28, 22, tzinfo=dt.UTC)
 
 
 def mappings(known_at, vocabulary="GICS", **sectors):
-    rows = [
-        {
-            "symbol": symbol,
-            "vocabulary": vocabulary,
-            "sector": sector,
-            "valid_from": dt.date(2010, 1, 4),
-            "valid_to": None,
-            "knowledge_ts": known_at,
-            "vendor": "archive",
-        }
-        for symbol, sector in sectors.items()
-    ]
-    return pl.DataFrame(rows, schema=SECTOR_MAPPINGS.schema)
+    rows = [{"symbol": symbol, "sector": sector} for symbol, sector in sectors.items()]
+    known = {"vocabulary": vocabulary, "knowledge_ts": known_at}
+    return make_rows(SECTOR_MAPPINGS, *rows, **known, valid_from=dt.date(2010, 1, 4))
 
 
 def brief(frame):

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.contracts.tables import CELL
 from turbomode_assets.sessions import SessionSpan, sessions_between
 from turbomode_assets.vendors.questions import (
-    CELL,
     listed_cells,
     plan_questions,
     require_ended,

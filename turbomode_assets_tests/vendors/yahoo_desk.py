@@ -9,21 +9,16 @@ import polars as pl
 from turbomode_assets.config.vendors import YahooConfig
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.vendors.protocol import Candles, NoData, Request, VendorFailure
-from turbomode_assets.vendors.universe import UNIVERSE_SCHEMA
 from turbomode_assets.vendors.yahoo import YahooVendor
-from turbomode_assets_tests.vendors.builders import CountedBudget
+from turbomode_assets_tests.vendors.builders import CountedBudget, universe_of, universe_row
 from turbomode_assets_tests.vendors.fake_yahoo import FakeYahoo
 
-UNIVERSE = pl.DataFrame(
-    [
-        ("AAPL", "Apple", "stock", "XNYS", "tradeable", "Information Technology", "AAPL", "AAPL"),
-        ("BRK.B", "Berkshire", "stock", "XNYS", "tradeable", "Financials", "BRK B", "BRK-B"),
-        ("BTC-USD", "Bitcoin", "crypto", "24/7", "tradeable", None, "BTC", "BTC-USD"),
-        ("SPY", "SPDR Trust", "etf", "XNYS", "benchmark", None, "SPY", "SPY"),
-    ],
-    schema={name: dtype for name, dtype in UNIVERSE_SCHEMA.items() if name != "primary_exchange"},
-    orient="row",
-)
+UNIVERSE = universe_of(
+    universe_row("AAPL", name="Apple", sector="Information Technology"),
+    universe_row("BRK.B", name="Berkshire", sector="Financials", yahoo_symbol="BRK-B"),
+    universe_row("BTC-USD", name="Bitcoin", asset_class="crypto", calendar="24/7"),
+    universe_row("SPY", name="SPDR Trust", asset_class="etf", role="benchmark"),
+).drop("primary_exchange")
 CALENDARS = dict(UNIVERSE.select("symbol", "calendar").iter_rows())
 
 

@@ -1,6 +1,6 @@
 """Every Delta table of the master store and of a tenant's lake."""
 
-from turbomode_assets.contracts.tables.common import UTC_TIME
+from turbomode_assets.contracts.tables.common import CELL, CELL_SCHEMA, UTC_TIME
 from turbomode_assets.contracts.tables.lake import (
     BARS,
     CONTRIBUTIONS,
@@ -35,6 +35,8 @@ __all__ = [
     "AUDITS",
     "BARS",
     "CANDLES",
+    "CELL",
+    "CELL_SCHEMA",
     "CONTRIBUTIONS",
     "DATA_QUALITY_LOG",
     "DB_METADATA",

@@ -20,6 +20,11 @@ ADJUSTED_AS_OF = Column(
     "adjusted_as_of", pl.Date(), "Up to which date it did so; null for raw", nullable=True
 )
 
+CELL = (SYMBOL.name, TIMEFRAME.name, SESSION.name)
+"""Key of a cell, the unit that is expected, fetched, judged and repaired: one symbol's bars of one
+length in one session."""
+CELL_SCHEMA = pl.Schema({column.name: column.dtype for column in (SYMBOL, TIMEFRAME, SESSION)})
+
 
 def price(name: str, description: str, *, nullable: bool = False) -> Column:
     """Declare a price column: USD, above 0."""

@@ -9,6 +9,7 @@ from turbomode_assets.contracts.table import Column, FileLayout, TableContract
 from turbomode_assets.contracts.tables.common import (
     ADJUSTED_AS_OF,
     ADJUSTMENT,
+    CELL,
     KNOWN,
     SESSION,
     SYMBOL,
@@ -210,7 +211,7 @@ PARTITION_STATUS = TableContract(
         Column("checked_at", UTC_TIME, "When an audit found this", "UTC"),
         Column("store_version", pl.Int64(), "Version of candles that was audited", minimum=0),
     ),
-    key=("symbol", "timeframe", "session"),
+    key=CELL,
     sort_by=("symbol", "session", "timeframe"),
     partition_by=("timeframe", "year"),
     span_column="session",

@@ -6,31 +6,23 @@ from collections.abc import Iterable, Mapping, Sequence
 import polars as pl
 import sqlalchemy as sa
 
+from turbomode_assets.contracts.tables import CELL, CELL_SCHEMA
 from turbomode_assets.stores.operations.database import insert_into
 from turbomode_assets.stores.operations.schema import CHECKS
 
-CHECK_SCHEMA = pl.Schema(
-    {
-        "symbol": pl.String(),
-        "timeframe": pl.String(),
-        "session": pl.Date(),
-        "as_of": pl.Date(),
-    }
-)
+CHECK_SCHEMA = pl.Schema({**CELL_SCHEMA, "as_of": pl.Date()})
 """This cell was last fetched when `as_of` was the last closed session."""
 
 ROWS_PER_STATEMENT = 50_000
-
-_CELL = ("symbol", "timeframe", "session")
 
 
 def record(connection: sa.Connection, kind: str, rows: Iterable[Mapping[str, object]]) -> None:
     """Keep the latest `as_of` of every cell."""
     given = pl.DataFrame(list(rows), schema=CHECK_SCHEMA, strict=True)
-    latest = given.group_by(_CELL).agg(pl.col("as_of").max()).sort(_CELL)
+    latest = given.group_by(CELL).agg(pl.col("as_of").max()).sort(CELL)
     entry = insert_into(connection, CHECKS)
     upsert = entry.on_conflict_do_update(
-        index_elements=["kind", *_CELL],
+        index_elements=["kind", *CELL],
         set_={"as_of": entry.excluded.as_of},
         where=CHECKS.c.as_of < entry.excluded.as_of,
     )
@@ -54,5 +46,5 @@ def read(
     if timeframe is not None:
         query = query.where(CHECKS.c.timeframe == timeframe)
     rows = [tuple(row) for row in connection.execute(query)]
-    found = pl.DataFrame(rows, schema=CHECK_SCHEMA, orient="row").sort(_CELL)
+    found = pl.DataFrame(rows, schema=CHECK_SCHEMA, orient="row").sort(CELL)
     return found if symbols is None else found.filter(pl.col("symbol").is_in(list(symbols)))

@@ -15,7 +15,7 @@ from turbomode_assets.rationing.rules import to_time
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores.operations import queue
 from turbomode_assets.stores.operations.leases import expiry
-from turbomode_assets.stores.operations.queue import KEY, WorkKey
+from turbomode_assets.stores.operations.queue import WORK_KEY, WorkKey
 from turbomode_assets.stores.operations.schema import BACKFILL_QUEUE
 
 _COLUMNS = BACKFILL_QUEUE.c
@@ -51,7 +51,7 @@ def take(
     until = expiry(now, seconds, owner)
     found = read_due(connection, limit, now, selection)
     update = sa.update(BACKFILL_QUEUE).values(claimed_by=owner, claimed_until=until)
-    queue.execute_for(connection, update, found.select(KEY).iter_rows())
+    queue.execute_for(connection, update, found.select(WORK_KEY).iter_rows())
     return found.with_columns(
         claimed_by=pl.lit(owner),
         claimed_until=pl.lit(to_time(until), dtype=found.schema["claimed_until"]),
@@ -62,7 +62,7 @@ def prolong(connection: sa.Connection, owner: str, now: int, seconds: float) -> 
     """Prolong every claim of the owner's, also one that ran out, and name what it holds."""
     update = sa.update(BACKFILL_QUEUE).where(_COLUMNS.claimed_by == owner)
     connection.execute(update.values(claimed_until=expiry(now, seconds, owner)))
-    held = sa.select(*(_COLUMNS[name] for name in KEY)).where(_COLUMNS.claimed_by == owner)
+    held = sa.select(*(_COLUMNS[name] for name in WORK_KEY)).where(_COLUMNS.claimed_by == owner)
     return {
         (symbol, timeframe, first, last)
         for symbol, timeframe, first, last in connection.execute(held)

@@ -22,7 +22,8 @@ from turbomode_assets.stores.operations.database import insert_into
 from turbomode_assets.stores.operations.schema import BACKFILL_QUEUE
 
 WorkKey = tuple[str, str, dt.date, dt.date]
-"""Symbol, timeframe, first and last session."""
+"""Symbol, timeframe, first and last session: values of WORK_KEY."""
+WORK_KEY = ("symbol", "timeframe", "first_session", "last_session")
 
 QUEUE_SCHEMA = pl.Schema(
     {
@@ -50,7 +51,6 @@ that ran out (`claimed_until`) still names who had it.
 SYMBOLS_PER_QUERY = 5000
 """SQLite takes 32,766 values in one statement."""
 
-KEY = ("symbol", "timeframe", "first_session", "last_session")
 
 _COLUMNS = BACKFILL_QUEUE.c
 _STORED = [name for name in QUEUE_SCHEMA if name != "is_dead"]
@@ -95,7 +95,7 @@ def add(connection: sa.Connection, items: Iterable[NewWork], now: int) -> None:
             chosen[item.key] = item
     rows = [
         {
-            **dict(zip(KEY, key, strict=True)),
+            **dict(zip(WORK_KEY, key, strict=True)),
             "reason": item.reason,
             "importance": item.importance,
             "attempts": 0,
@@ -106,7 +106,7 @@ def add(connection: sa.Connection, items: Iterable[NewWork], now: int) -> None:
     entry = insert_into(connection, BACKFILL_QUEUE)
     kept = sa.case((_COLUMNS.attempts > 0, _COLUMNS.reason), else_=entry.excluded.reason)
     raised = entry.on_conflict_do_update(
-        index_elements=list(KEY),
+        index_elements=list(WORK_KEY),
         set_={"importance": entry.excluded.importance, "reason": kept},
         where=_COLUMNS.importance < entry.excluded.importance,
     )
@@ -150,7 +150,7 @@ def keys_within(
     ends = [(span.first, span.last) for same in spans.values() for span in same]
     found: list[WorkKey] = []
     for start in range(0, len(symbols), SYMBOLS_PER_QUERY):
-        query = sa.select(*(_COLUMNS[name] for name in KEY)).where(
+        query = sa.select(*(_COLUMNS[name] for name in WORK_KEY)).where(
             _COLUMNS.symbol.in_(symbols[start : start + SYMBOLS_PER_QUERY]),
             _COLUMNS.last_session >= min(first for first, _ in ends),
             _COLUMNS.first_session <= max(last for _, last in ends),
@@ -235,9 +235,9 @@ def execute_for(
     connection: sa.Connection, statement: sa.Update | sa.Delete, keys: Iterable[WorkKey]
 ) -> None:
     """Execute a statement for each of these keys, once."""
-    same = (_COLUMNS[name] == sa.bindparam(f"of_{name}") for name in KEY)
+    same = (_COLUMNS[name] == sa.bindparam(f"of_{name}") for name in WORK_KEY)
     rows = [
-        {f"of_{name}": value for name, value in zip(KEY, key, strict=True)}
+        {f"of_{name}": value for name, value in zip(WORK_KEY, key, strict=True)}
         for key in sorted(set(keys))
     ]
     if rows:
@@ -247,5 +247,5 @@ def execute_for(
 def _keys_in_order(connection: sa.Connection) -> list[sa.ColumnElement[Any]]:
     # A PostgreSQL database may be made with a language's order, in which BRK-B follows BRKA.
     order = "C" if connection.dialect.name == "postgresql" else "BINARY"
-    symbol, timeframe, *sessions = (_COLUMNS[name] for name in KEY)
+    symbol, timeframe, *sessions = (_COLUMNS[name] for name in WORK_KEY)
     return [sa.collate(symbol, order), sa.collate(timeframe, order), *sessions]

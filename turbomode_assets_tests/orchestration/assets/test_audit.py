@@ -6,11 +6,12 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from turbomode_assets.contracts.tables import SPLITS
 from turbomode_assets.orchestration.resources.ingestion import IngestionResource
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets_tests.builders import run_assets
+from turbomode_assets_tests.builders import make_rows, run_assets
 from turbomode_assets_tests.market import AS_OF, HISTORY, NIGHT
 
 HOLE = offset_session(AS_OF, -30)
@@ -120,18 +121,12 @@ def test_a_damaged_candle_is_told_by_its_digest(market):
 
 def test_a_late_split_is_logged_once_and_changes_no_bar(market):
     splits = MasterReader(market.master_root).read("splits", caller="test").rows
-    late = pl.DataFrame(
-        [
-            {
-                "symbol": GONE,
-                "session": HOLE,
-                "ex_date": HOLE,
-                "ratio": 2.0,
-                "knowledge_ts": dt.datetime(2015, 12, 2, tzinfo=dt.UTC),
-                "vendor": "simulated",
-            }
-        ],
-        schema=splits.schema,
+    known_at = dt.datetime(2015, 12, 2, tzinfo=dt.UTC)
+    late = make_rows(
+        SPLITS,
+        {"symbol": GONE, "session": HOLE, "ex_date": HOLE, "ratio": 2.0},
+        knowledge_ts=known_at,
+        vendor="simulated",
     )
     own = pl.concat([splits.filter(pl.col("symbol") == GONE), late])
     MasterWriter(market.master_root).replace("splits", own, span=None, symbols=[GONE], caller="t")

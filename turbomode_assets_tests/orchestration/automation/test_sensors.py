@@ -8,8 +8,7 @@ import polars as pl
 import pytest
 
 from turbomode_assets.config.scheduler import SensorConfig, SensorsConfig
-from turbomode_assets.contracts.quality_log import LATE_ACTION, log_rows
-from turbomode_assets.contracts.tables import DATA_QUALITY_LOG
+from turbomode_assets.contracts.quality_log import LATE_ACTION
 from turbomode_assets.orchestration.automation import sensors
 from turbomode_assets.orchestration.definitions import build
 from turbomode_assets.orchestration.resources.ingestion import IngestionResource
@@ -18,6 +17,7 @@ from turbomode_assets.sessions import SessionSpan, last_closed_session, offset_s
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.stores.operations import NewWork, utc_now
+from turbomode_assets_tests.builders import make_log
 from turbomode_assets_tests.market import AS_OF, HISTORY
 
 OFTEN = SensorConfig(interval_seconds=60, enabled=True)
@@ -132,23 +132,9 @@ def test_each_late_session_is_reported_by_itself_and_once(market, instance):
 
 
 def late(kind, session, timeframe="1d"):
-    return log_rows(
-        pl.DataFrame(
-            {
-                "symbol": [NOBODY],
-                "timeframe": [timeframe],
-                "first_session": [session],
-                "session": [session],
-                "kind": [kind],
-                "ts": [dt.datetime(2015, 1, 1, tzinfo=dt.UTC)],
-                "column": ["session"],
-                "vendor": ["simulated"],
-                "detail": ["of a test"],
-                "knowledge_ts": [dt.datetime(2015, 12, 2, tzinfo=dt.UTC)],
-            },
-            schema_overrides=DATA_QUALITY_LOG.schema,
-        )
-    )
+    row = {"symbol": NOBODY, "first_session": session, "session": session, "kind": kind}
+    known_at = dt.datetime(2015, 12, 2, tzinfo=dt.UTC)
+    return make_log(row, timeframe=timeframe, knowledge_ts=known_at)
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import polars as pl
 
 from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.contracts.errors import StoreError
+from turbomode_assets.contracts.tables import LABELS
 from turbomode_assets.ensemble import Ensemble, StackResult, StepResults, TrainingSet, load_ensemble
 from turbomode_assets.ensemble.evaluation import Evaluation, compare_on_same_rows
 from turbomode_assets.ensemble.promotion import improvement_lag, judge_promotion
@@ -110,11 +111,13 @@ def _champion_forecasts(
     training_set: TrainingSet, forecast: Probabilities, champion: Ensemble
 ) -> pl.DataFrame:
     """What the champion says of the rows that this model was judged on, by their place `at`."""
-    key = ["symbol", "decision_session"]
     judged = pl.Series(~np.isnan(forecast[:, 0]))
     rows = training_set.rows.with_row_index("at").filter(judged)
     shared = rows.join(
-        champion.out_of_sample.select(*key, *FORECAST), on=key, how="inner", validate="1:1"
+        champion.out_of_sample.select(*LABELS.key, *FORECAST),
+        on=LABELS.key,
+        how="inner",
+        validate="1:1",
     ).select("at", *FORECAST)
     later = rows.filter(pl.col("decision_session") > champion.as_of)
     later = later.join(shared, on="at", how="anti")
