@@ -71,7 +71,7 @@ def _task_look(settings: Settings) -> TaskLook | None:
     if settings.dagster_home is None:
         return None
     rounds = dt.timedelta(seconds=2 * settings.scheduler().task_interval_seconds)
-    look = kept_look(Path(settings.dagster_home), after=utc_now() - rounds)
+    look = kept_look(Path(settings.dagster_home), now=utc_now(), within=rounds)
     if look is None:
         # No daemon looks at the tasks: asking Dagster's instance takes seconds to load.
         from turbomode_assets.cli.looking import look_at_tasks

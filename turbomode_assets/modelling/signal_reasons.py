@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from turbomode_assets.contracts.columns import CLASSES, SESSION, SYMBOL
-from turbomode_assets.contracts.tables import CONTRIBUTIONS, MODEL_PROBABILITIES
+from turbomode_assets.contracts.tables import CONTRIBUTIONS, MODEL_PROBABILITIES, PREDICTIONS
 from turbomode_assets.ensemble.contributions import feature_contributions, top_contributions
 from turbomode_assets.features import FeatureSet, describe_features, present_set
 from turbomode_assets.modelling.champion_periods import PeriodPredictions
@@ -31,7 +31,7 @@ def signal_reasons(said: Sequence[PeriodPredictions], sent: pl.DataFrame) -> Sig
     for each in said:
         mine = sent.filter(model_version=each.model_version).select(SYMBOL, SESSION, "signal")
         places = each.keys.with_row_index("row").join(
-            mine, on=[SYMBOL, SESSION], maintain_order="left", validate="1:1"
+            mine, on=PREDICTIONS.key, maintain_order="left", validate="1:1"
         )
         probabilities.append(_probabilities(each, places))
         for start in range(0, places.height, _ROWS_AT_ONCE):

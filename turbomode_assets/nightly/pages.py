@@ -1,10 +1,10 @@
 """The nightly pages of a tenant: an HTML file and a JSON file for each session, and the newest."""
 
 import datetime as dt
-import uuid
 from pathlib import Path
 
 from turbomode_assets.stores.artifacts import Artifacts
+from turbomode_assets.stores.whole_files import replace_file
 
 LATEST = "latest"
 PAGE, FIGURES = ".html", ".json"
@@ -37,17 +37,8 @@ class NightlyPages:
         self.folder.mkdir(parents=True, exist_ok=True)
         contents = {FIGURES: figures, PAGE: page}
         for suffix, content in contents.items():
-            _replace(self.folder / f"{session}{suffix}", content)
+            replace_file(self.folder / f"{session}{suffix}", content)
         if session == self.sessions()[-1]:
             for suffix, content in contents.items():
-                _replace(self.folder / f"{LATEST}{suffix}", content)
+                replace_file(self.folder / f"{LATEST}{suffix}", content)
         return self.page(session)
-
-
-def _replace(path: Path, content: str) -> None:
-    unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        unfinished.write_text(content, encoding="utf-8")
-        unfinished.replace(path)
-    finally:
-        unfinished.unlink(missing_ok=True)

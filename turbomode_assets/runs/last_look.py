@@ -4,13 +4,13 @@ Whoever asks for the tasks soon after it need not open Dagster's instance, which
 """
 
 import datetime as dt
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
 from turbomode_assets.reports.tasks import TaskRow
+from turbomode_assets.stores.whole_files import replace_file
 
 _FILE = "tasks.json"
 
@@ -25,18 +25,16 @@ class TaskLook:
 
 def keep_look(home: Path, look: TaskLook) -> None:
     """Put a look in the place of the one before it, as a whole."""
-    unfinished = home / f".{_FILE}.{uuid.uuid4().hex}"
-    unfinished.write_bytes(_looks().dump_json(look))
-    unfinished.replace(home / _FILE)
+    replace_file(home / _FILE, _looks().dump_json(look).decode())
 
 
-def kept_look(home: Path, *, after: dt.datetime) -> TaskLook | None:
-    """Return the last look; None where none was kept since a moment, or by another form."""
+def kept_look(home: Path, *, now: dt.datetime, within: dt.timedelta) -> TaskLook | None:
+    """Return the last look; None where none was kept within a time, or in another form."""
     try:
         look = _looks().validate_json((home / _FILE).read_bytes())
     except (FileNotFoundError, ValidationError):
         return None
-    return look if look.at >= after else None
+    return look if now - within <= look.at <= now else None
 
 
 def forget_look(home: Path) -> None:

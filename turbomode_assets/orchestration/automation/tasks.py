@@ -14,6 +14,7 @@ Why sensors, and neither schedules nor automation conditions:
 
 import datetime as dt
 import functools
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -43,6 +44,7 @@ from turbomode_assets.runs.tasks import TASK_TAG, work_of_tasks
 from turbomode_assets.stores import MasterReader
 from turbomode_assets.stores.operations import utc_now
 
+_LOGGER = logging.getLogger(__name__)
 INGESTION, TRAINING = "ingestion", "training"
 REMEMBERED = dt.timedelta(minutes=5)
 """How long an answer of the retraining policy holds; it reads several stores."""
@@ -165,8 +167,13 @@ def _keep_look(
     """Keep what a sensor sees for who asks soon; the first of a round does so for all."""
     home = Path(instance.root_directory)
     half_a_round = dt.timedelta(seconds=config.task_interval_seconds / 2)
-    if kept_look(home, after=board.now - half_a_round) is None:
+    if kept_look(home, now=board.now, within=half_a_round) is not None:
+        return
+    try:
         keep_look(home, task_look(instance, policy, board))
+    except OSError as error:
+        # Whoever asks looks again by himself; the night must not wait for a file that tells of it.
+        _LOGGER.warning("what the tasks look like could not be kept in %s: %s", home, error)
 
 
 def run_request(
