@@ -61,6 +61,7 @@ def told(*sides, **changed):
             },
             schema_overrides={"replaced": pl.String},
         ),
+        probabilities_source="recorded with the signal",
         probabilities=pl.DataFrame(
             {"model": ["gru", "stack"], "p_sell": 0.1, "p_hold": 0.2, "p_buy": [0.7, 0.712345678]}
         ),
