@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from turbomode_assets.reports.market import close_and_volume_picture as close_and_volume_picture
     from turbomode_assets.reports.market import coverage_picture as coverage_picture
     from turbomode_assets.reports.models import calibration_picture as calibration_picture
-    from turbomode_assets.reports.models import confusion_picture as confusion_picture
     from turbomode_assets.reports.models import label_balance_picture as label_balance_picture
     from turbomode_assets.reports.models import psi_picture as psi_picture
     from turbomode_assets.reports.status import status_lines as status_lines
@@ -51,7 +50,6 @@ __getattr__ = lazy_names(
         ),
         "models": (
             "calibration_picture",
-            "confusion_picture",
             "label_balance_picture",
             "psi_picture",
         ),

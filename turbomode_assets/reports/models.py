@@ -8,7 +8,6 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL, SESSION
-from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.reports.canvas import (
     CLASS_COLOURS,
     FAINT,
@@ -126,48 +125,6 @@ def calibration_picture(
         plot.set_title(name, fontsize=9, color=INK)
         plot.set_xlabel("probability given", fontsize=8, color=INK)
     name_axis(plots[0], "share that came true")
-    return to_png(figure)
-
-
-def confusion_picture(
-    signals: pl.Series, labels: NDArray[np.integer], *, vendors: Collection[str]
-) -> bytes:
-    """Signals (rows) against what came true (columns): counts, and shares of each row.
-
-    Raises:
-        InputError: there are more signals than labels or fewer.
-    """
-    mark = vendor_mark(pl.DataFrame(), vendors)
-    if len(signals) != len(labels):
-        raise InputError(
-            f"{len(signals)} signals for {len(labels)} labels",
-            where="confusion_picture",
-            fix="pass the label of each signal, in the same order",
-        )
-    if not len(labels):
-        return empty_picture("signals against outcomes", mark)
-    chosen = signals.to_numpy()
-    counts = np.array(
-        [[int(((chosen == s) & (labels == c)).sum()) for c in range(3)] for s in CLASSES]
-    )
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, (plot,) = new_figure(f"signals against outcomes: {counted(len(labels), 'row')}", mark)
-    plot.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for row, column in np.ndindex(3, 3):
-        plot.text(
-            column,
-            row,
-            f"{counts[row, column]:,}\n{shares[row, column]:.0%}",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color="white" if shares[row, column] > 0.55 else INK,
-        )
-    plot.grid(visible=False)
-    plot.set_xticks(range(3), CLASSES)
-    plot.set_yticks(range(3), CLASSES)
-    plot.set_xlabel("came true", fontsize=8, color=INK)
-    name_axis(plot, "signal")
     return to_png(figure)
 
 

@@ -9,7 +9,6 @@ from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.reports import (
     calibration_picture,
     close_and_volume_picture,
-    confusion_picture,
     coverage_picture,
     label_balance_picture,
     psi_picture,
@@ -35,10 +34,6 @@ def probabilities(rows):
 
 def codes(rows):
     return np.random.default_rng(2).integers(0, 3, size=rows)
-
-
-def signals(rows):
-    return pl.Series(np.array(["SELL", "HOLD", "BUY"])[codes(rows)])
 
 
 PICTURES = {
@@ -70,14 +65,12 @@ PICTURES = {
     "calibration of three rows": lambda v: calibration_picture(
         probabilities(3), codes(3), vendors=v
     ),
-    "confusion": lambda v: confusion_picture(signals(900), codes(900)[::-1], vendors=v),
     "no bars": lambda v: close_and_volume_picture(bars().clear(), vendors=v),
     "no rows": lambda v: coverage_picture(bars().clear(), vendors=v),
     "no labels": lambda v: label_balance_picture(labels().clear(), vendors=v),
     "no drift": lambda v: psi_picture(drift().clear(), vendors=v),
     "no drift of subjects": lambda v: subject_drift_picture(subject_drift().clear(), vendors=v),
     "no calibration": lambda v: calibration_picture(probabilities(0), codes(0), vendors=v),
-    "no confusion": lambda v: confusion_picture(signals(0), codes(0), vendors=v),
 }
 
 
@@ -148,11 +141,6 @@ def test_missing_dollar_volume_is_drawn_as_none():
 def test_a_flat_price_can_be_drawn():
     flat = bars(symbols=2).with_columns(close=pl.lit(3.0))
     assert close_and_volume_picture(flat).startswith(b"\x89PNG")
-
-
-def test_signals_and_labels_come_in_pairs():
-    with pytest.raises(InputError, match="3 signals for 2 labels"):
-        confusion_picture(signals(3), codes(2), vendors=["archive"])
 
 
 def test_pyplot_and_its_shared_state_are_never_loaded():

@@ -98,7 +98,5 @@ def _by_month(table: str, shares: pl.DataFrame) -> pl.DataFrame:
         shares.group_by(month)
         .agg(share=pl.col("share").cast(pl.Float64).mean())
         .sort("month")
-        .select(
-            pl.lit(table).alias("table"), "month", "share", pl.lit(None, pl.String).alias("note")
-        )
+        .select(pl.lit(table).alias("table"), "month", "share")
     )
