@@ -5,7 +5,6 @@ from collections.abc import Collection
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL, SESSION
 from turbomode_assets.reports.canvas import (
@@ -25,7 +24,6 @@ from turbomode_assets.reports.canvas import (
 from turbomode_assets.reports.wording import counted, vendor_mark
 
 SHOWN_FEATURES = 15
-CALIBRATION_BINS = 10
 
 
 def label_balance_picture(labels: pl.DataFrame, *, vendors: Collection[str] | None) -> bytes:
@@ -101,27 +99,20 @@ def psi_picture(drift: pl.DataFrame, *, vendors: Collection[str] | None) -> byte
     return to_png(figure)
 
 
-def calibration_picture(
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    *,
-    vendors: Collection[str],
-) -> bytes:
+def calibration_picture(curve: pl.DataFrame, *, vendors: Collection[str]) -> bytes:
     """How often each class came true where it was given that probability.
 
-    `probabilities` [rows, 3] and the class code of each row. Points are tenths of the rows by
-    probability; whiskers are two binomial standard errors (rows of one session are not
-    independent, so they are too short). On the diagonal, probabilities mean what they say.
+    `curve` is a `reliability_curve`. Whiskers are two binomial standard errors (rows of one session
+    are not independent, so they are too short). On the diagonal, probabilities mean what they say.
     """
-    mark = vendor_mark(pl.DataFrame(), vendors)
-    if not len(labels):
+    mark = vendor_mark(curve, vendors)
+    if curve.is_empty():
         return empty_picture("calibration", mark)
-    figure, plots = new_figure(
-        f"calibration: {counted(len(labels), 'row')}", mark, width_ratios=(1, 1, 1)
-    )
-    for code, (name, plot) in enumerate(zip(CLASSES, plots, strict=True)):
-        given = probabilities[:, code].astype(np.float64)
-        _draw_reliability(plot, given, labels == code, CLASS_COLOURS[name] if code != 1 else INK)
+    rows = int(curve.filter(pl.col("class") == CLASSES[0])["rows"].sum())
+    figure, plots = new_figure(f"calibration: {counted(rows, 'row')}", mark, width_ratios=(1, 1, 1))
+    for name, plot in zip(CLASSES, plots, strict=True):
+        colour = INK if name == "HOLD" else CLASS_COLOURS[name]
+        _draw_reliability(plot, curve.filter(pl.col("class") == name), colour)
         plot.set_title(name, fontsize=9, color=INK)
         plot.set_xlabel("probability given", fontsize=8, color=INK)
     name_axis(plots[0], "share that came true")
@@ -139,15 +130,11 @@ def _draw_ranking(plot: Axes, rows: pl.DataFrame) -> None:
     plot.set_xlabel("PSI ( | expected from sampling alone)", fontsize=8, color=INK)
 
 
-def _draw_reliability(
-    plot: Axes, given: NDArray[np.float64], came_true: NDArray[np.bool_], colour: str
-) -> None:
-    order = np.argsort(given, kind="stable")
-    groups = np.array_split(order, min(CALIBRATION_BINS, len(order)))
-    mean = np.array([given[group].mean() for group in groups])
-    share = np.array([came_true[group].mean() for group in groups])
-    size = np.array([len(group) for group in groups])
-    error = 2 * np.sqrt(mean * (1 - mean) / size)
+def _draw_reliability(plot: Axes, curve: pl.DataFrame, colour: str) -> None:
+    mean, share, rows = (
+        curve[name].to_numpy() for name in ("mean_probability", "observed_share", "rows")
+    )
+    error = 2 * np.sqrt(mean * (1 - mean) / rows)
     top = min(1.0, float(max(mean.max(), (share + error).max()) * 1.05))
     plot.plot([0, top], [0, top], color=FAINT, lw=1)
     plot.errorbar(mean, share, yerr=error, fmt="o-", color=colour, ms=3.5, lw=1, elinewidth=0.8)

@@ -15,6 +15,7 @@ from turbomode_assets.reports import (
 )
 from turbomode_assets.reports.drift import subject_drift_picture
 from turbomode_assets.reports.wording import vendor_mark
+from turbomode_assets.validation import reliability_curve
 from turbomode_assets_tests.builders import REPOSITORY
 from turbomode_assets_tests.reports.builders import (
     bars,
@@ -28,12 +29,9 @@ from turbomode_assets_tests.reports.builders import (
 LARGEST_BYTES = 60_000
 
 
-def probabilities(rows):
-    return np.random.default_rng(1).dirichlet([3, 2, 3], size=rows)
-
-
-def codes(rows):
-    return np.random.default_rng(2).integers(0, 3, size=rows)
+def curve(rows):
+    forecast = np.random.default_rng(1).dirichlet([3, 2, 3], size=rows)
+    return reliability_curve(forecast, np.random.default_rng(2).integers(0, 3, size=rows))
 
 
 PICTURES = {
@@ -61,16 +59,14 @@ PICTURES = {
     "drift of subjects over half a year": lambda v: subject_drift_picture(
         subject_drift(), vendors=v
     ),
-    "calibration": lambda v: calibration_picture(probabilities(900), codes(900), vendors=v),
-    "calibration of three rows": lambda v: calibration_picture(
-        probabilities(3), codes(3), vendors=v
-    ),
+    "calibration": lambda v: calibration_picture(curve(900), vendors=v),
+    "calibration of three rows": lambda v: calibration_picture(curve(3), vendors=v),
     "no bars": lambda v: close_and_volume_picture(bars().clear(), vendors=v),
     "no rows": lambda v: coverage_picture(bars().clear(), vendors=v),
     "no labels": lambda v: label_balance_picture(labels().clear(), vendors=v),
     "no drift": lambda v: psi_picture(drift().clear(), vendors=v),
     "no drift of subjects": lambda v: subject_drift_picture(subject_drift().clear(), vendors=v),
-    "no calibration": lambda v: calibration_picture(probabilities(0), codes(0), vendors=v),
+    "no calibration": lambda v: calibration_picture(curve(3).clear(), vendors=v),
 }
 
 
