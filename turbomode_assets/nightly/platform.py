@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import polars as pl
 
+from turbomode_assets.backtest import equity_curve
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
 from turbomode_assets.nightly.figures import (
@@ -31,7 +32,6 @@ SHOWN_SESSIONS = 60
 SHOWN_FEATURES = 10
 SHOWN_ROWS = 120
 SHOWN_REASONS = 10
-EQUITY_POINTS = 180
 DAILY = "1d"
 """Bars, and so all that follows, are made of daily candles."""
 _CALLER = "nightly_page"
@@ -117,13 +117,12 @@ def gather_drift(memory: ModelMemory | None, session: dt.date, alarm_share: floa
 
 
 def gather_backtest(memory: ModelMemory | None, session: dt.date) -> Backtest:
-    """Figures of the last backtest by then, and its equity in at most `EQUITY_POINTS` points."""
+    """Figures and equity curve of the last backtest by then."""
     nothing = Backtest(why_none=f"There is no backtest as of {session} or earlier yet.")
     if memory is None:
         return nothing
     equity = memory.query(
-        "SELECT session, equity, drawdown FROM backtest_equity WHERE session <= ? ORDER BY session",
-        [session],
+        "SELECT session, equity, drawdown FROM backtest_equity WHERE session <= ?", [session]
     )
     figures = memory.query(
         "SELECT session, figures FROM backtest_figures WHERE session <= ?"
@@ -132,8 +131,9 @@ def gather_backtest(memory: ModelMemory | None, session: dt.date) -> Backtest:
     )
     if equity.is_empty():
         return nothing
-    as_of, told = figures.row(0) if figures.height else (equity.item(-1, SESSION), "{}")
-    return Backtest(as_of, tuple(_named(json.loads(told))), tuple(_thinned(equity)))
+    as_of, told = figures.row(0) if figures.height else (equity.get_column(SESSION).max(), "{}")
+    points = tuple(EquityPoint(*row) for row in equity_curve(equity).iter_rows())
+    return Backtest(as_of, tuple(_named(json.loads(told))), points)
 
 
 def _last_sessions(session: dt.date) -> SessionSpan:
@@ -198,17 +198,3 @@ def _named(figures: dict[str, object], prefix: str = "") -> Iterator[NamedFigure
             yield NamedFigure(f"{prefix}{name}", value)
         else:
             yield NamedFigure(f"{prefix}{name}", json.dumps(value))
-
-
-def _thinned(equity: pl.DataFrame) -> Iterator[EquityPoint]:
-    """The last equity of each of at most `EQUITY_POINTS` stretches, and its deepest drawdown."""
-    length = -(-equity.height // EQUITY_POINTS)
-    # Counted from the end, so that the last point is the last session whatever the length.
-    stretch = (equity.height - 1 - pl.int_range(pl.len())) // length
-    points = (
-        equity.group_by(stretch.alias("stretch"), maintain_order=True)
-        .agg(pl.col(SESSION).last(), pl.col("equity").last(), pl.col("drawdown").max())
-        .drop("stretch")
-    )
-    for session, value, drawdown in points.iter_rows():
-        yield EquityPoint(session, value, drawdown)
