@@ -12,17 +12,12 @@ from rich.console import Console
 from rich.text import Text
 
 from turbomode_assets.cli.json_output import json_option, print_json
+from turbomode_assets.completeness import age_of_data, reason_counts, vendors_of, verdict_counts
 from turbomode_assets.orchestration.automation.command_runs import fail_dead_runs
 from turbomode_assets.orchestration.automation.tasks import TaskPolicy, board_at
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.run_sources import run_sources
 from turbomode_assets.reports import status_lines
-from turbomode_assets.reports.ledger_counts import (
-    age_of_data,
-    reason_counts,
-    vendors_of,
-    verdict_counts,
-)
 from turbomode_assets.reports.tasks import TaskRow, task_lines
 from turbomode_assets.runs.task_status import task_rows
 from turbomode_assets.stores import MasterReader

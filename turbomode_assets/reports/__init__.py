@@ -7,8 +7,6 @@ from turbomode_assets.contracts.lazy import lazy_names
 if TYPE_CHECKING:
     from turbomode_assets.reports.backtest import backtest_picture as backtest_picture
     from turbomode_assets.reports.completeness import coverage_heatmap as coverage_heatmap
-    from turbomode_assets.reports.ledger_counts import age_of_data as age_of_data
-    from turbomode_assets.reports.ledger_counts import reason_counts as reason_counts
     from turbomode_assets.reports.ledger_pictures import age_picture as age_picture
     from turbomode_assets.reports.ledger_pictures import reason_breakdown as reason_breakdown
     from turbomode_assets.reports.markdown import preview_markdown as preview_markdown
@@ -32,10 +30,6 @@ __getattr__ = lazy_names(
     {
         "backtest": ("backtest_picture",),
         "completeness": ("coverage_heatmap",),
-        "ledger_counts": (
-            "age_of_data",
-            "reason_counts",
-        ),
         "ledger_pictures": (
             "age_picture",
             "reason_breakdown",

@@ -9,16 +9,15 @@ from hypothesis import strategies as st
 from PIL import Image
 from rich.console import Console
 
+from turbomode_assets.completeness import age_of_data, ledger_grid, reason_counts
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.contracts.tables import AUDITS, PARTITION_STATUS
 from turbomode_assets.contracts.timeframes import TIMEFRAMES
 from turbomode_assets.reports import (
-    age_of_data,
     age_picture,
     coverage_heatmap,
     month_table_heatmap,
     reason_breakdown,
-    reason_counts,
     status_lines,
 )
 from turbomode_assets.reports.canvas import (
@@ -34,7 +33,6 @@ from turbomode_assets.reports.completeness import (
     MOST_HEIGHT,
     STRIP,
     TOP,
-    ledger_grid,
     session_ticks,
 )
 from turbomode_assets.reports.pixels import FEW_COLOURS, SHADES, levels_of, paint, palette
@@ -104,7 +102,11 @@ def large_ledger(red=()):
             "session": pl.Series(days, dtype=pl.Date).gather(np.tile(np.arange(sessions), symbols)),
             "verdict": pl.Series(["GREEN", "RED"]).gather(codes.ravel()),
         }
-    ).with_columns(timeframe=pl.lit("1d"), delivered_by=pl.lit("archive"))
+    ).with_columns(
+        timeframe=pl.lit("1d"),
+        delivered_by=pl.lit("archive"),
+        expected_rows=pl.lit(1, dtype=pl.Int32),
+    )
 
 
 def test_each_cell_has_the_colour_of_its_verdict():
@@ -227,6 +229,11 @@ def test_a_ledger_of_another_timeframe_gives_a_picture_that_says_so():
     assert hourly.startswith(b"\x89PNG")
     assert not has_colour(pixels(hourly), GREEN)
     assert coverage_heatmap(ledger({"A": "GGG"}).clear()) == hourly
+
+
+def test_candles_where_none_are_expected_are_drawn_but_have_no_share():
+    rows = ledger({"A": "RR"}).with_columns(expected_rows=pl.lit(0, dtype=pl.Int32))
+    assert has_colour(pixels(coverage_heatmap(rows)), RED)
 
 
 def test_a_ledger_that_was_never_delivered_can_be_drawn():
