@@ -12,6 +12,7 @@ from turbomode_assets.completeness import ledger_grid, reason_counts, verdict_co
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
 from turbomode_assets.contracts.tables.master import VERDICTS
+from turbomode_assets.drift import rank_drift
 from turbomode_assets.nightly.figures import (
     Backtest,
     Coverage,
@@ -142,22 +143,17 @@ def _last_sessions(session: dt.date) -> SessionSpan:
 
 
 def _worst(memory: ModelMemory, session: dt.date) -> tuple[DriftedFeature, ...]:
-    """What exceeds, not features first, and then what is furthest beyond its largest in training.
-
-    Features are many, and how many exceed is told beside: of the others each is a verdict's reason.
-    """
+    """What is first of the session's drift: of many features, how many exceed is told beside."""
     rows = memory.query(
-        "SELECT feature, coalesce(subject, 'feature') AS subject, psi, psi_maximum, kl, ks, verdict"
-        " FROM drift_monitoring WHERE session = ?"
-        " ORDER BY verdict = 'alert' AND coalesce(subject, 'feature') <> 'feature' DESC,"
-        " exceeds DESC NULLS LAST, psi / nullif(psi_maximum, 0) DESC NULLS LAST, psi DESC,"
-        " feature LIMIT ?",
-        [session, SHOWN_FEATURES],
+        "SELECT * REPLACE (coalesce(subject, 'feature') AS subject) FROM drift_monitoring"
+        " WHERE session = ?",
+        [session],
     )
+    shown = rank_drift(rows).head(SHOWN_FEATURES).select(list(DriftedFeature.__dataclass_fields__))
     numbers = ("psi", "psi_maximum", "kl", "ks")
     return tuple(
         DriftedFeature(**{**row, **{name: finite(row[name]) for name in numbers}})
-        for row in rows.iter_rows(named=True)
+        for row in shown.iter_rows(named=True)
     )
 
 

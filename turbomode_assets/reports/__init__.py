@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from turbomode_assets.reports.market import coverage_picture as coverage_picture
     from turbomode_assets.reports.models import calibration_picture as calibration_picture
     from turbomode_assets.reports.models import label_balance_picture as label_balance_picture
-    from turbomode_assets.reports.models import psi_picture as psi_picture
     from turbomode_assets.reports.status import status_lines as status_lines
     from turbomode_assets.reports.table_months import month_table_heatmap as month_table_heatmap
     from turbomode_assets.reports.training import ablation_picture as ablation_picture
@@ -45,7 +44,6 @@ __getattr__ = lazy_names(
         "models": (
             "calibration_picture",
             "label_balance_picture",
-            "psi_picture",
         ),
         "status": ("status_lines",),
         "table_months": ("month_table_heatmap",),

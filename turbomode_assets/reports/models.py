@@ -1,4 +1,4 @@
-"""Pictures of labels, models and drift."""
+"""Pictures of labels, and of how far probabilities mean what they say."""
 
 from collections.abc import Collection
 
@@ -6,24 +6,19 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
-from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL, SESSION
+from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL
 from turbomode_assets.reports.canvas import (
     CLASS_COLOURS,
     FAINT,
     INK,
-    LINES,
-    VERDICT_COLOURS,
     empty_picture,
     name_axis,
     new_figure,
-    session_bars,
     span_text,
     time_axis,
     to_png,
 )
 from turbomode_assets.reports.wording import counted, vendor_mark
-
-SHOWN_FEATURES = 15
 
 
 def label_balance_picture(labels: pl.DataFrame, *, vendors: Collection[str] | None) -> bytes:
@@ -65,40 +60,6 @@ def label_balance_picture(labels: pl.DataFrame, *, vendors: Collection[str] | No
     return to_png(figure)
 
 
-def psi_picture(drift: pl.DataFrame, *, vendors: Collection[str] | None) -> bytes:
-    """The most drifted features of the last session, beside the count of alerts over time.
-
-    `drift` is what the drift room gives. A tick on each bar is the index expected from sampling
-    alone.
-    """
-    mark = vendor_mark(drift, vendors)
-    if drift.is_empty():
-        return empty_picture("population stability", mark)
-    sessions = drift[SESSION].unique().sort().to_list()
-    last = drift.filter(pl.col(SESSION) == sessions[-1])
-    verdicts = dict(last.group_by("verdict").len().iter_rows())
-    summary = ", ".join(f"{verdicts.get(name, 0)} {name}" for name in VERDICT_COLOURS)
-    figure, (ranking, history) = new_figure(
-        f"population stability on {sessions[-1]}: {summary}",
-        mark,
-        width_ratios=(3, 2),
-    )
-    _draw_ranking(ranking, last.sort("psi", descending=True).head(SHOWN_FEATURES).reverse())
-    floor = np.zeros(len(sessions))
-    for verdict in ("alert", "warn"):
-        flagged = drift.group_by(SESSION).agg((pl.col("verdict") == verdict).sum()).sort(SESSION)
-        count = flagged["verdict"].to_numpy().astype(np.float64)
-        session_bars(
-            history, sessions, count, VERDICT_COLOURS[verdict], bottom=floor, label=verdict
-        )
-        floor = floor + count
-    history.set_ylim(0, max(1.0, float(floor.max()) * 1.25))
-    name_axis(history, f"features of {last.height}")
-    history.legend(fontsize=8, frameon=False, loc="upper left", ncols=2)
-    time_axis(history, sessions)
-    return to_png(figure)
-
-
 def calibration_picture(curve: pl.DataFrame, *, vendors: Collection[str]) -> bytes:
     """How often each class came true where it was given that probability.
 
@@ -117,17 +78,6 @@ def calibration_picture(curve: pl.DataFrame, *, vendors: Collection[str]) -> byt
         plot.set_xlabel("probability given", fontsize=8, color=INK)
     name_axis(plots[0], "share that came true")
     return to_png(figure)
-
-
-def _draw_ranking(plot: Axes, rows: pl.DataFrame) -> None:
-    names = rows["feature"].to_list()
-    colours = [VERDICT_COLOURS[verdict] for verdict in rows["verdict"]]
-    plot.barh(names, rows["psi"].to_list(), color=colours, height=0.7)
-    plot.plot(rows["expected_psi"].to_list(), names, "|", color=INK, markersize=9)
-    plot.grid(axis="y", visible=False)
-    plot.grid(axis="x", color=LINES, linewidth=0.7)
-    plot.set_xlim(left=0)
-    plot.set_xlabel("PSI ( | expected from sampling alone)", fontsize=8, color=INK)
 
 
 def _draw_reliability(plot: Axes, curve: pl.DataFrame, colour: str) -> None:
