@@ -39,6 +39,7 @@ ACQUAINTED = {
     ("signals", "labels"),
     ("backtest", "validation"),
     ("backtest", "labels"),
+    ("reports", "completeness"),
     ("nightly", "alerts"),
 }
 OLD_CLASS_PATHS = {"resources"}

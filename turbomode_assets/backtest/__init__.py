@@ -37,7 +37,11 @@ session and what it comes to go out. One signal bought at 100, sold where its la
 [10000.0, 10150.0, 10300.0]
 """
 
-from turbomode_assets.backtest.figures import backtest_overfitting, survivorship_note
+from turbomode_assets.backtest.figures import (
+    backtest_overfitting,
+    equity_curve,
+    survivorship_note,
+)
 from turbomode_assets.backtest.reproduction import (
     OutcomeComparison,
     compare_outcomes,
@@ -50,6 +54,7 @@ __all__ = [
     "OutcomeComparison",
     "backtest_overfitting",
     "compare_outcomes",
+    "equity_curve",
     "require_live_signals",
     "simulate",
     "survivorship_note",

@@ -19,6 +19,7 @@ from turbomode_assets.validation import (
 )
 
 SESSIONS_PER_YEAR = 252
+CURVE_POINTS = 180
 DELISTING_LOSS = 0.30
 """Shumway (1997), The Delisting Bias in CRSP Data, Journal of Finance 52(1): the mean return of
 delistings for poor performance on NYSE and AMEX is -30 %."""
@@ -45,6 +46,22 @@ def with_drawdown(equity: pl.DataFrame, initial_capital_usd: float) -> pl.DataFr
     """
     peak = pl.max_horizontal(pl.col("equity").cum_max(), pl.lit(initial_capital_usd))
     return equity.with_columns(drawdown=1 - pl.col("equity") / peak)
+
+
+def equity_curve(equity: pl.DataFrame) -> pl.DataFrame:
+    """Cut the sessions of a backtest into at most `CURVE_POINTS` stretches of one length.
+
+    Columns: session (the last of the stretch), equity (USD, at its end) and drawdown (a share, the
+    deepest within it). The first stretch may be shorter: the last point is the last session.
+    """
+    length = -(-equity.height // CURVE_POINTS)
+    stretch = (pl.len() - 1 - pl.int_range(pl.len())) // length
+    return (
+        equity.sort(SESSION)
+        .group_by(stretch.alias("stretch"), maintain_order=True)
+        .agg(pl.col(SESSION, "equity").last(), pl.col("drawdown").max())
+        .drop("stretch")
+    )
 
 
 def measure(

@@ -11,13 +11,8 @@ from rich.console import Console
 from rich.text import Text
 
 from turbomode_assets.cli.json_output import json_option, print_json
+from turbomode_assets.completeness import age_of_data, reason_counts, vendors_of, verdict_counts
 from turbomode_assets.reports import status_lines
-from turbomode_assets.reports.ledger_counts import (
-    age_of_data,
-    reason_counts,
-    vendors_of,
-    verdict_counts,
-)
 from turbomode_assets.reports.tasks import task_lines
 from turbomode_assets.runs.last_look import TaskLook, kept_look
 from turbomode_assets.settings import Settings

@@ -13,6 +13,7 @@ from turbomode_assets.drift.subjects import (
     freeze_outcomes,
     freeze_predictions,
     outcome_values,
+    rank_drift,
     subject_verdicts,
 )
 from turbomode_assets.drift.verdict import drift_verdicts
@@ -32,5 +33,6 @@ __all__ = [
     "outcome_values",
     "population_stability",
     "population_stability_index",
+    "rank_drift",
     "subject_verdicts",
 ]

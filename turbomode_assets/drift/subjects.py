@@ -13,6 +13,7 @@ from turbomode_assets.contracts.errors import MissingDataError, StoreError
 from turbomode_assets.drift.levels import freeze_levels, levels_by_session
 from turbomode_assets.drift.reference import DriftReference, freeze_reference
 from turbomode_assets.drift.stability import drift_by_session
+from turbomode_assets.drift.verdict import multiple_of_training
 from turbomode_assets.sessions import SessionSpan, offset_session, session_index
 
 FEATURE, PREDICTION, OUTCOME = SUBJECTS = ("feature", "prediction", "outcome")
@@ -156,6 +157,21 @@ def subject_verdicts(drift: pl.DataFrame, subject: str) -> pl.DataFrame:
         )
         .sort(SESSION)
     )
+
+
+def rank_drift(drift: pl.DataFrame) -> pl.DataFrame:
+    """Add `multiple` (of `multiple_of_training`) to rows of drift_monitoring, and sort them.
+
+    By session; in it predictions and outcomes that alert come first, each of which is a reason of a
+    verdict, and then what is farthest from its reference (by psi where no multiple is known).
+    """
+    is_reason = (pl.col("verdict") == "alert") & (pl.col("subject") != FEATURE)
+    ranked = drift.with_columns(multiple_of_training(), is_reason.alias("is_reason")).sort(
+        [SESSION, "is_reason", "multiple", "psi", "feature"],
+        descending=[False, True, True, True, False],
+        nulls_last=True,
+    )
+    return ranked.drop("is_reason")
 
 
 def _with_levels(

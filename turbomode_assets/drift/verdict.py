@@ -64,7 +64,20 @@ def drift_verdicts(drift: pl.DataFrame, config: DriftConfig) -> pl.DataFrame:
     )
 
 
+def multiple_of_training() -> pl.Expr:
+    """How far a column stands from its reference, in multiples of its largest move in training.
+
+    Formula: the second largest of psi, kl and ks, each over its own maximum
+    Missing: null where the maxima are. What never moved in training is infinitely far.
+    """
+    ratios = [
+        pl.when(pl.col(name) <= 0).then(0.0).otherwise(pl.col(name) / pl.col(f"{name}_maximum"))
+        for name in STATISTICS
+    ]
+    agreed = pl.concat_list(ratios).list.sort(descending=True).list.get(AGREEING_STATISTICS - 1)
+    return pl.when(pl.col("psi_maximum").is_not_null()).then(agreed).alias("multiple")
+
+
 def _above(factor: float, psi: float) -> pl.Expr:
-    beyond = [pl.col(name) > factor * pl.col(f"{name}_maximum") for name in STATISTICS]
-    by_maxima = pl.sum_horizontal(each.cast(pl.Int8) for each in beyond) >= AGREEING_STATISTICS
-    return pl.when(pl.col("psi_maximum").is_null()).then(pl.col("psi") >= psi).otherwise(by_maxima)
+    is_known = pl.col("psi_maximum").is_not_null()
+    return pl.when(is_known).then(multiple_of_training() > factor).otherwise(pl.col("psi") >= psi)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from turbomode_assets.alerts.alert_book import open_alerts
+from turbomode_assets.completeness import vendors_of
 from turbomode_assets.contracts.columns import SIGNAL_KEY
 from turbomode_assets.nightly.figures import (
     Alert,
@@ -70,7 +71,7 @@ def gather_report(sources: NightlySources, session: dt.date, now: dt.datetime) -
     ledger = read_ledger(sources.master, session)
     green = gather_green(ledger, session, quality)
     signals, vendors = gather_signals(memory, sources.lake, session)
-    delivered = ledger.filter(pl.col("session") == session)["delivered_by"].drop_nulls()
+    delivered = vendors_of(ledger.filter(pl.col("session") == session))
     known = _due_outcomes(memory, session)
     outcomes = gather_outcomes(memory, known, session, sources.regimes)
     drift = gather_drift(memory, session, sources.settings.training().drift_detection.alarm_share)

@@ -4,10 +4,15 @@ import datetime as dt
 import json
 from collections.abc import Iterator
 
+import numpy as np
 import polars as pl
 
+from turbomode_assets.backtest import equity_curve
+from turbomode_assets.completeness import ledger_grid, reason_counts, verdict_counts
 from turbomode_assets.config.data_quality import DataQualityConfig
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
+from turbomode_assets.contracts.tables.master import VERDICTS
+from turbomode_assets.drift import rank_drift
 from turbomode_assets.nightly.figures import (
     Backtest,
     Coverage,
@@ -23,7 +28,6 @@ from turbomode_assets.nightly.figures import (
     NamedFigure,
     finite,
 )
-from turbomode_assets.reports.ledger_counts import reason_counts
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import MasterReader, ModelMemory
 
@@ -31,7 +35,8 @@ SHOWN_SESSIONS = 60
 SHOWN_FEATURES = 10
 SHOWN_ROWS = 120
 SHOWN_REASONS = 10
-EQUITY_POINTS = 180
+LETTERS = ".GAR"
+"""A letter for each code of the ledger's grid."""
 DAILY = "1d"
 """Bars, and so all that follows, are made of daily candles."""
 _CALLER = "nightly_page"
@@ -39,7 +44,7 @@ _CALLER = "nightly_page"
 
 def read_ledger(master: MasterReader, session: dt.date) -> pl.DataFrame:
     """Daily cells that something is expected in, of the last sessions up to one."""
-    wanted = (SYMBOL, SESSION, "verdict", "reasons", "delivered_by", "expected_rows")
+    wanted = (SYMBOL, "timeframe", SESSION, "verdict", "reasons", "delivered_by", "expected_rows")
     if not master.exists("partition_status"):
         return pl.DataFrame(schema=master.contract("partition_status").schema).select(wanted)
     span = _last_sessions(session)
@@ -49,16 +54,10 @@ def read_ledger(master: MasterReader, session: dt.date) -> pl.DataFrame:
 
 def gather_green(ledger: pl.DataFrame, session: dt.date, quality: DataQualityConfig) -> Green:
     """Count the session's cells by verdict."""
-    cells = ledger.filter(pl.col(SESSION) == session)
-    counts = {name: cells.filter(verdict=name).height for name in ("GREEN", "AMBER", "RED")}
-    return Green(
-        cells.height,
-        counts["GREEN"],
-        counts["AMBER"],
-        counts["RED"],
-        quality.freshness.green_share,
-        quality.gate.session_green_share,
-    )
+    tonight = verdict_counts(ledger).filter(pl.col(SESSION) == session).sum()
+    expected, green, amber, red = tonight.select("cells", *VERDICTS).row(0)
+    limits = quality.freshness.green_share, quality.gate.session_green_share
+    return Green(expected, green, amber, red, *limits)
 
 
 def gather_coverage(ledger: pl.DataFrame, session: dt.date) -> Coverage:
@@ -66,20 +65,23 @@ def gather_coverage(ledger: pl.DataFrame, session: dt.date) -> Coverage:
     if ledger.is_empty():
         span = _last_sessions(session)
         return Coverage(why_none=f"The ledger has no daily candle of {span}: nothing was audited.")
-    sessions = ledger[SESSION].unique().sort().to_list()
-    by_session = [_counted(rows, day) for day, rows in _each(ledger, SESSION)]
-    worst = (
-        ledger.group_by(SYMBOL)
-        .agg(bad=(pl.col("verdict") != "GREEN").sum())
-        .sort("bad", SYMBOL, descending=[True, False])
+    codes, symbols, sessions = ledger_grid(ledger)
+    counts = pl.DataFrame({SESSION: sessions}).join(
+        verdict_counts(ledger), on=SESSION, how="left", validate="1:1", maintain_order="left"
     )
-    shown = worst.head(SHOWN_ROWS).get_column(SYMBOL)
-    letters = ledger.filter(pl.col(SYMBOL).is_in(shown.implode()))
+    is_bad = codes > LETTERS.index("G")
+    # Stable: of symbols that are as bad, the first by name.
+    shown = np.sort(np.argsort(-is_bad.sum(axis=1), kind="stable")[:SHOWN_ROWS])
     reasons = reason_counts(ledger).drop("share").head(SHOWN_REASONS)
     return Coverage(
-        sessions=tuple(by_session),
-        rows=tuple(_row(str(name), rows, sessions) for name, rows in _each(letters, SYMBOL)),
-        left_out=worst.height - len(shown),
+        sessions=tuple(
+            CoverageSession(*row) for row in counts.select(SESSION, *VERDICTS).fill_null(0).rows()
+        ),
+        rows=tuple(
+            CoverageRow(symbols[place], "".join(LETTERS[code] for code in codes[place]))
+            for place in shown
+        ),
+        left_out=len(symbols) - len(shown),
         reasons=tuple(CoverageReason(**row) for row in reasons.iter_rows(named=True)),
     )
 
@@ -117,13 +119,12 @@ def gather_drift(memory: ModelMemory | None, session: dt.date, alarm_share: floa
 
 
 def gather_backtest(memory: ModelMemory | None, session: dt.date) -> Backtest:
-    """Figures of the last backtest by then, and its equity in at most `EQUITY_POINTS` points."""
+    """Figures and equity curve of the last backtest by then."""
     nothing = Backtest(why_none=f"There is no backtest as of {session} or earlier yet.")
     if memory is None:
         return nothing
     equity = memory.query(
-        "SELECT session, equity, drawdown FROM backtest_equity WHERE session <= ? ORDER BY session",
-        [session],
+        "SELECT session, equity, drawdown FROM backtest_equity WHERE session <= ?", [session]
     )
     figures = memory.query(
         "SELECT session, figures FROM backtest_figures WHERE session <= ?"
@@ -132,50 +133,27 @@ def gather_backtest(memory: ModelMemory | None, session: dt.date) -> Backtest:
     )
     if equity.is_empty():
         return nothing
-    as_of, told = figures.row(0) if figures.height else (equity.item(-1, SESSION), "{}")
-    return Backtest(as_of, tuple(_named(json.loads(told))), tuple(_thinned(equity)))
+    as_of, told = figures.row(0) if figures.height else (equity.get_column(SESSION).max(), "{}")
+    points = tuple(EquityPoint(*row) for row in equity_curve(equity).iter_rows())
+    return Backtest(as_of, tuple(_named(json.loads(told))), points)
 
 
 def _last_sessions(session: dt.date) -> SessionSpan:
     return SessionSpan(session, session).trailing(SHOWN_SESSIONS - 1)
 
 
-def _each(rows: pl.DataFrame, column: str) -> Iterator[tuple[object, pl.DataFrame]]:
-    groups = rows.sort(column, maintain_order=True).partition_by(
-        column, as_dict=True, maintain_order=True
-    )
-    for (key,), group in groups.items():
-        yield key, group
-
-
-def _counted(rows: pl.DataFrame, session: object) -> CoverageSession:
-    counts = (rows.filter(verdict=name).height for name in ("GREEN", "AMBER", "RED"))
-    assert isinstance(session, dt.date)
-    return CoverageSession(session, *counts)
-
-
-def _row(symbol: str, rows: pl.DataFrame, sessions: list[dt.date]) -> CoverageRow:
-    letters = {day: verdict[0] for day, verdict in rows.select(SESSION, "verdict").iter_rows()}
-    return CoverageRow(symbol, "".join(letters.get(day, ".") for day in sessions))
-
-
 def _worst(memory: ModelMemory, session: dt.date) -> tuple[DriftedFeature, ...]:
-    """What exceeds, not features first, and then what is furthest beyond its largest in training.
-
-    Features are many, and how many exceed is told beside: of the others each is a verdict's reason.
-    """
+    """What is first of the session's drift: of many features, how many exceed is told beside."""
     rows = memory.query(
-        "SELECT feature, coalesce(subject, 'feature') AS subject, psi, psi_maximum, kl, ks, verdict"
-        " FROM drift_monitoring WHERE session = ?"
-        " ORDER BY verdict = 'alert' AND coalesce(subject, 'feature') <> 'feature' DESC,"
-        " exceeds DESC NULLS LAST, psi / nullif(psi_maximum, 0) DESC NULLS LAST, psi DESC,"
-        " feature LIMIT ?",
-        [session, SHOWN_FEATURES],
+        "SELECT * REPLACE (coalesce(subject, 'feature') AS subject) FROM drift_monitoring"
+        " WHERE session = ?",
+        [session],
     )
+    shown = rank_drift(rows).head(SHOWN_FEATURES).select(list(DriftedFeature.__dataclass_fields__))
     numbers = ("psi", "psi_maximum", "kl", "ks")
     return tuple(
         DriftedFeature(**{**row, **{name: finite(row[name]) for name in numbers}})
-        for row in rows.iter_rows(named=True)
+        for row in shown.iter_rows(named=True)
     )
 
 
@@ -198,17 +176,3 @@ def _named(figures: dict[str, object], prefix: str = "") -> Iterator[NamedFigure
             yield NamedFigure(f"{prefix}{name}", value)
         else:
             yield NamedFigure(f"{prefix}{name}", json.dumps(value))
-
-
-def _thinned(equity: pl.DataFrame) -> Iterator[EquityPoint]:
-    """The last equity of each of at most `EQUITY_POINTS` stretches, and its deepest drawdown."""
-    length = -(-equity.height // EQUITY_POINTS)
-    # Counted from the end, so that the last point is the last session whatever the length.
-    stretch = (equity.height - 1 - pl.int_range(pl.len())) // length
-    points = (
-        equity.group_by(stretch.alias("stretch"), maintain_order=True)
-        .agg(pl.col(SESSION).last(), pl.col("equity").last(), pl.col("drawdown").max())
-        .drop("stretch")
-    )
-    for session, value, drawdown in points.iter_rows():
-        yield EquityPoint(session, value, drawdown)

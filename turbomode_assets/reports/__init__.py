@@ -7,8 +7,6 @@ from turbomode_assets.contracts.lazy import lazy_names
 if TYPE_CHECKING:
     from turbomode_assets.reports.backtest import backtest_picture as backtest_picture
     from turbomode_assets.reports.completeness import coverage_heatmap as coverage_heatmap
-    from turbomode_assets.reports.ledger_counts import age_of_data as age_of_data
-    from turbomode_assets.reports.ledger_counts import reason_counts as reason_counts
     from turbomode_assets.reports.ledger_pictures import age_picture as age_picture
     from turbomode_assets.reports.ledger_pictures import reason_breakdown as reason_breakdown
     from turbomode_assets.reports.markdown import preview_markdown as preview_markdown
@@ -16,9 +14,7 @@ if TYPE_CHECKING:
     from turbomode_assets.reports.market import close_and_volume_picture as close_and_volume_picture
     from turbomode_assets.reports.market import coverage_picture as coverage_picture
     from turbomode_assets.reports.models import calibration_picture as calibration_picture
-    from turbomode_assets.reports.models import confusion_picture as confusion_picture
     from turbomode_assets.reports.models import label_balance_picture as label_balance_picture
-    from turbomode_assets.reports.models import psi_picture as psi_picture
     from turbomode_assets.reports.status import status_lines as status_lines
     from turbomode_assets.reports.table_months import month_table_heatmap as month_table_heatmap
     from turbomode_assets.reports.training import ablation_picture as ablation_picture
@@ -33,10 +29,6 @@ __getattr__ = lazy_names(
     {
         "backtest": ("backtest_picture",),
         "completeness": ("coverage_heatmap",),
-        "ledger_counts": (
-            "age_of_data",
-            "reason_counts",
-        ),
         "ledger_pictures": (
             "age_picture",
             "reason_breakdown",
@@ -51,9 +43,7 @@ __getattr__ = lazy_names(
         ),
         "models": (
             "calibration_picture",
-            "confusion_picture",
             "label_balance_picture",
-            "psi_picture",
         ),
         "status": ("status_lines",),
         "table_months": ("month_table_heatmap",),

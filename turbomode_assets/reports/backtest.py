@@ -1,4 +1,4 @@
-"""Picture of a backtest: the equity of every session, and how far it fell from its highest."""
+"""Picture of a backtest: its equity, and how far it fell from its highest."""
 
 import textwrap
 from collections.abc import Collection
@@ -20,35 +20,34 @@ from turbomode_assets.reports.canvas import (
     time_axis,
     to_png,
 )
-from turbomode_assets.reports.wording import vendor_mark
+from turbomode_assets.reports.wording import amount_tick, vendor_mark
 
-FEW_SESSIONS = 30
+FEW_POINTS = 30
 NOTE_COLUMNS = 150
 
 
 def backtest_picture(
-    equity: pl.DataFrame, *, vendors: Collection[str], note: str | None = None
+    curve: pl.DataFrame, *, vendors: Collection[str], note: str | None = None
 ) -> bytes:
     """Equity in USD above its drawdown in percent, and below them a note on what to make of it.
 
-    `equity` has session, equity (USD) and drawdown (a share), as a backtest gives it.
+    `curve` is an `equity_curve` of the backtest room.
     """
-    mark = vendor_mark(pl.DataFrame(), vendors)
-    if equity.is_empty():
+    mark = vendor_mark(curve, vendors)
+    if curve.is_empty():
         return empty_picture("backtest", mark)
-    equity = equity.sort(SESSION)
-    sessions = equity.get_column(SESSION).to_list()
-    values, drawdown = (equity.get_column(name).to_numpy() for name in ("equity", "drawdown"))
+    sessions = curve.get_column(SESSION).to_list()
+    values, drawdown = (curve.get_column(name).to_numpy() for name in ("equity", "drawdown"))
     deepest = int(drawdown.argmax())
     title = f"backtest: ${values[-1]:,.0f} at the end, {drawdown[deepest]:.1%} down at worst"
     figure, (above, below) = stacked_figure(title, mark)
     days = day_numbers(sessions)
-    # A line of few sessions would hide which of them it passes through.
-    style = "o-" if len(days) <= FEW_SESSIONS else "-"
+    # A line of few points would hide which of them it passes through.
+    style = "o-" if len(days) <= FEW_POINTS else "-"
     above.axhline(values[0], color=FAINT, lw=0.8, ls="--")
     above.plot(days, values, style, color=ACCENT, lw=1.2, ms=3)
     above.yaxis.set_major_locator(MaxNLocator(5))
-    above.yaxis.set_major_formatter(FuncFormatter(_dollars))
+    above.yaxis.set_major_formatter(FuncFormatter(lambda value, _: amount_tick(value)))
     name_axis(above, "equity, USD")
     below.fill_between(days, -100 * drawdown, 0, color=WARNING, alpha=0.35, lw=0)
     below.plot(days, -100 * drawdown, style, color=WARNING, lw=0.8, ms=2)
@@ -62,11 +61,3 @@ def backtest_picture(
         written = "\n".join(textwrap.wrap(note, NOTE_COLUMNS))
         figure.supxlabel(written, x=0.01, ha="left", fontsize=6.5, color=INK)
     return to_png(figure)
-
-
-def _dollars(value: float, _position: int) -> str:
-    """Write an amount shortly, with as many digits as a tick needs: 1.25M, 104.5k, 950."""
-    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:,.4g}{suffix}"
-    return f"{value:,.4g}"

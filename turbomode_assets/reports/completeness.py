@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 
-from turbomode_assets.contracts.columns import SESSION, SYMBOL
+from turbomode_assets.completeness import ledger_grid, vendors_of, verdict_counts
 from turbomode_assets.contracts.tables.master import VERDICTS
 from turbomode_assets.reports.canvas import (
     LEDGER_COLOURS,
@@ -14,11 +14,9 @@ from turbomode_assets.reports.canvas import (
     empty_picture,
     span_text,
 )
-from turbomode_assets.reports.ledger_counts import vendors_of
 from turbomode_assets.reports.pixels import FEW_COLOURS, Codes, paint
 from turbomode_assets.reports.sheet import Sheet
 from turbomode_assets.reports.wording import counted, share_text, vendor_mark
-from turbomode_assets.sessions import sessions_between
 
 MAP_WIDTH, LEAST_HEIGHT, MOST_HEIGHT = 1_000, 96, 640
 PIXELS_PER_ROW = 14
@@ -46,7 +44,7 @@ def coverage_heatmap(ledger: pl.DataFrame, *, timeframe: str = "1d") -> bytes:
     codes, symbols, sessions = ledger_grid(rows)
     height = min(max(PIXELS_PER_ROW * len(symbols), LEAST_HEIGHT), MOST_HEIGHT)
     sheet = Sheet(
-        f"{timeframe} candles: {_shares(codes)}",
+        f"{timeframe} candles: {_shares(rows)}",
         mark,
         width=LEFT + MAP_WIDTH + RIGHT,
         height=TOP + height + BOTTOM,
@@ -70,25 +68,6 @@ def coverage_heatmap(ledger: pl.DataFrame, *, timeframe: str = "1d") -> bytes:
         _description(codes, sessions, _binned(codes, height)), LEFT, TOP + height + BOTTOM - 18
     )
     return sheet.png()
-
-
-def ledger_grid(rows: pl.DataFrame) -> tuple[Codes, list[str], list[dt.date]]:
-    """Spread one timeframe's rows as symbol x session codes; no session in between is left out."""
-    # The ledger is sorted by symbol: its runs are far fewer than its rows.
-    runs = rows[SYMBOL].rle().struct.unnest()
-    symbols = runs["value"].unique().sort()
-    row = runs["value"].cast(pl.Enum(symbols)).to_physical().to_numpy()
-    days = rows[SESSION].to_physical().to_numpy()
-    first, last = rows[SESSION].min(), rows[SESSION].max()
-    assert isinstance(first, dt.date)
-    assert isinstance(last, dt.date)
-    sessions = sessions_between(first, last)
-    columns = np.zeros(days.max() - days.min() + 1, dtype=np.int32)
-    columns[[(session - first).days for session in sessions]] = np.arange(len(sessions))
-    codes = np.zeros((len(symbols), len(sessions)), dtype=np.uint8)
-    verdicts = rows["verdict"].cast(pl.Enum(VERDICTS)).to_physical().to_numpy()
-    codes[np.repeat(row, runs["len"].to_numpy()), columns[days - days.min()]] = verdicts + 1
-    return codes, symbols.to_list(), sessions
 
 
 def session_ticks(sessions: Sequence[dt.date]) -> tuple[list[float], list[str]]:
@@ -127,12 +106,13 @@ def _symbol_ticks(symbols: list[str]) -> tuple[list[float], list[str]]:
     return [place + 0.5 for place in named], [symbols[place] for place in named]
 
 
-def _shares(codes: Codes) -> str:
-    counts = np.bincount(codes.ravel(), minlength=len(VERDICTS) + 1)[1:].tolist()
-    total = sum(counts)
+def _shares(rows: pl.DataFrame) -> str:
+    counts = verdict_counts(rows).sum()
+    if not (total := counts["cells"].item()):
+        return "none expected"
     return ", ".join(
-        f"{share_text(count, total)} {verdict} ({count:,})"
-        for verdict, count in zip(VERDICTS, counts, strict=True)
+        f"{share_text(counts[verdict].item(), total)} {verdict} ({counts[verdict].item():,})"
+        for verdict in VERDICTS
     )
 
 

@@ -8,6 +8,13 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from turbomode_assets.completeness.ledger_counts import (
+    NEVER,
+    age_buckets,
+    age_of_data,
+    reason_counts,
+    vendors_of,
+)
 from turbomode_assets.contracts.tables.master import VERDICTS
 from turbomode_assets.reports.canvas import (
     INK,
@@ -16,13 +23,6 @@ from turbomode_assets.reports.canvas import (
     empty_picture,
     new_figure,
     to_png,
-)
-from turbomode_assets.reports.ledger_counts import (
-    NEVER,
-    age_buckets,
-    age_of_data,
-    reason_counts,
-    vendors_of,
 )
 from turbomode_assets.reports.pixels import FEW_COLOURS
 from turbomode_assets.reports.wording import counted, share_text, vendor_mark

@@ -1,32 +1,24 @@
-"""Pictures of labels, models and drift."""
+"""Pictures of labels, and of how far probabilities mean what they say."""
 
 from collections.abc import Collection
 
 import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
-from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL, SESSION
-from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.contracts.columns import CLASSES, DECISION_SESSION, LABEL
 from turbomode_assets.reports.canvas import (
     CLASS_COLOURS,
     FAINT,
     INK,
-    LINES,
-    VERDICT_COLOURS,
     empty_picture,
     name_axis,
     new_figure,
-    session_bars,
     span_text,
     time_axis,
     to_png,
 )
 from turbomode_assets.reports.wording import counted, vendor_mark
-
-SHOWN_FEATURES = 15
-CALIBRATION_BINS = 10
 
 
 def label_balance_picture(labels: pl.DataFrame, *, vendors: Collection[str] | None) -> bytes:
@@ -68,129 +60,31 @@ def label_balance_picture(labels: pl.DataFrame, *, vendors: Collection[str] | No
     return to_png(figure)
 
 
-def psi_picture(drift: pl.DataFrame, *, vendors: Collection[str] | None) -> bytes:
-    """The most drifted features of the last session, beside the count of alerts over time.
-
-    `drift` is what the drift room gives. A tick on each bar is the index expected from sampling
-    alone.
-    """
-    mark = vendor_mark(drift, vendors)
-    if drift.is_empty():
-        return empty_picture("population stability", mark)
-    sessions = drift[SESSION].unique().sort().to_list()
-    last = drift.filter(pl.col(SESSION) == sessions[-1])
-    verdicts = dict(last.group_by("verdict").len().iter_rows())
-    summary = ", ".join(f"{verdicts.get(name, 0)} {name}" for name in VERDICT_COLOURS)
-    figure, (ranking, history) = new_figure(
-        f"population stability on {sessions[-1]}: {summary}",
-        mark,
-        width_ratios=(3, 2),
-    )
-    _draw_ranking(ranking, last.sort("psi", descending=True).head(SHOWN_FEATURES).reverse())
-    floor = np.zeros(len(sessions))
-    for verdict in ("alert", "warn"):
-        flagged = drift.group_by(SESSION).agg((pl.col("verdict") == verdict).sum()).sort(SESSION)
-        count = flagged["verdict"].to_numpy().astype(np.float64)
-        session_bars(
-            history, sessions, count, VERDICT_COLOURS[verdict], bottom=floor, label=verdict
-        )
-        floor = floor + count
-    history.set_ylim(0, max(1.0, float(floor.max()) * 1.25))
-    name_axis(history, f"features of {last.height}")
-    history.legend(fontsize=8, frameon=False, loc="upper left", ncols=2)
-    time_axis(history, sessions)
-    return to_png(figure)
-
-
-def calibration_picture(
-    probabilities: NDArray[np.floating],
-    labels: NDArray[np.integer],
-    *,
-    vendors: Collection[str],
-) -> bytes:
+def calibration_picture(curve: pl.DataFrame, *, vendors: Collection[str]) -> bytes:
     """How often each class came true where it was given that probability.
 
-    `probabilities` [rows, 3] and the class code of each row. Points are tenths of the rows by
-    probability; whiskers are two binomial standard errors (rows of one session are not
-    independent, so they are too short). On the diagonal, probabilities mean what they say.
+    `curve` is a `reliability_curve`. Whiskers are two binomial standard errors (rows of one session
+    are not independent, so they are too short). On the diagonal, probabilities mean what they say.
     """
-    mark = vendor_mark(pl.DataFrame(), vendors)
-    if not len(labels):
+    mark = vendor_mark(curve, vendors)
+    if curve.is_empty():
         return empty_picture("calibration", mark)
-    figure, plots = new_figure(
-        f"calibration: {counted(len(labels), 'row')}", mark, width_ratios=(1, 1, 1)
-    )
-    for code, (name, plot) in enumerate(zip(CLASSES, plots, strict=True)):
-        given = probabilities[:, code].astype(np.float64)
-        _draw_reliability(plot, given, labels == code, CLASS_COLOURS[name] if code != 1 else INK)
+    rows = int(curve.filter(pl.col("class") == CLASSES[0])["rows"].sum())
+    figure, plots = new_figure(f"calibration: {counted(rows, 'row')}", mark, width_ratios=(1, 1, 1))
+    for name, plot in zip(CLASSES, plots, strict=True):
+        colour = INK if name == "HOLD" else CLASS_COLOURS[name]
+        _draw_reliability(plot, curve.filter(pl.col("class") == name), colour)
         plot.set_title(name, fontsize=9, color=INK)
         plot.set_xlabel("probability given", fontsize=8, color=INK)
     name_axis(plots[0], "share that came true")
     return to_png(figure)
 
 
-def confusion_picture(
-    signals: pl.Series, labels: NDArray[np.integer], *, vendors: Collection[str]
-) -> bytes:
-    """Signals (rows) against what came true (columns): counts, and shares of each row.
-
-    Raises:
-        InputError: there are more signals than labels or fewer.
-    """
-    mark = vendor_mark(pl.DataFrame(), vendors)
-    if len(signals) != len(labels):
-        raise InputError(
-            f"{len(signals)} signals for {len(labels)} labels",
-            where="confusion_picture",
-            fix="pass the label of each signal, in the same order",
-        )
-    if not len(labels):
-        return empty_picture("signals against outcomes", mark)
-    chosen = signals.to_numpy()
-    counts = np.array(
-        [[int(((chosen == s) & (labels == c)).sum()) for c in range(3)] for s in CLASSES]
+def _draw_reliability(plot: Axes, curve: pl.DataFrame, colour: str) -> None:
+    mean, share, rows = (
+        curve[name].to_numpy() for name in ("mean_probability", "observed_share", "rows")
     )
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    figure, (plot,) = new_figure(f"signals against outcomes: {counted(len(labels), 'row')}", mark)
-    plot.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
-    for row, column in np.ndindex(3, 3):
-        plot.text(
-            column,
-            row,
-            f"{counts[row, column]:,}\n{shares[row, column]:.0%}",
-            ha="center",
-            va="center",
-            fontsize=9,
-            color="white" if shares[row, column] > 0.55 else INK,
-        )
-    plot.grid(visible=False)
-    plot.set_xticks(range(3), CLASSES)
-    plot.set_yticks(range(3), CLASSES)
-    plot.set_xlabel("came true", fontsize=8, color=INK)
-    name_axis(plot, "signal")
-    return to_png(figure)
-
-
-def _draw_ranking(plot: Axes, rows: pl.DataFrame) -> None:
-    names = rows["feature"].to_list()
-    colours = [VERDICT_COLOURS[verdict] for verdict in rows["verdict"]]
-    plot.barh(names, rows["psi"].to_list(), color=colours, height=0.7)
-    plot.plot(rows["expected_psi"].to_list(), names, "|", color=INK, markersize=9)
-    plot.grid(axis="y", visible=False)
-    plot.grid(axis="x", color=LINES, linewidth=0.7)
-    plot.set_xlim(left=0)
-    plot.set_xlabel("PSI ( | expected from sampling alone)", fontsize=8, color=INK)
-
-
-def _draw_reliability(
-    plot: Axes, given: NDArray[np.float64], came_true: NDArray[np.bool_], colour: str
-) -> None:
-    order = np.argsort(given, kind="stable")
-    groups = np.array_split(order, min(CALIBRATION_BINS, len(order)))
-    mean = np.array([given[group].mean() for group in groups])
-    share = np.array([came_true[group].mean() for group in groups])
-    size = np.array([len(group) for group in groups])
-    error = 2 * np.sqrt(mean * (1 - mean) / size)
+    error = 2 * np.sqrt(mean * (1 - mean) / rows)
     top = min(1.0, float(max(mean.max(), (share + error).max()) * 1.05))
     plot.plot([0, top], [0, top], color=FAINT, lw=1)
     plot.errorbar(mean, share, yerr=error, fmt="o-", color=colour, ms=3.5, lw=1, elinewidth=0.8)

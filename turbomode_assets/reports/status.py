@@ -6,15 +6,16 @@ from collections.abc import Sequence
 import polars as pl
 from rich.text import Text
 
-from turbomode_assets.contracts.columns import SESSION, SYMBOL
-from turbomode_assets.contracts.tables.master import VERDICTS
-from turbomode_assets.reports.ledger_counts import (
+from turbomode_assets.completeness import (
     age_buckets,
     age_of_data,
+    month_counts,
     reason_counts,
     vendors_of,
     verdict_counts,
 )
+from turbomode_assets.contracts.columns import SESSION, SYMBOL
+from turbomode_assets.contracts.tables.master import VERDICTS
 from turbomode_assets.reports.wording import counted, share_text, vendor_mark
 from turbomode_assets.sessions import offset_session, require_session, sessions_between
 
@@ -58,7 +59,7 @@ def status_lines(
         lines += [
             *_section("Shares", _share_lines(counts)),
             *_section(f"Last {LAST_SESSIONS} sessions", _session_lines(by_session, as_of, width)),
-            *_section(_month_title(), _month_lines(by_session, width)),
+            *_section(_month_title(), _month_lines(month_counts(counts), width)),
             *_section("Reasons (share of all cells)", _reason_lines(ledger)),
             *_section("Age of the last GREEN candle", _age_lines(ledger, as_of)),
         ]
@@ -135,11 +136,9 @@ def _month_title() -> str:
     )
 
 
-def _month_lines(by_session: pl.DataFrame, width: int) -> list[Text]:
-    months = by_session.group_by(
-        year=pl.col(SESSION).dt.year(), month=pl.col(SESSION).dt.month()
-    ).agg(pl.col("GREEN", "cells").sum())
-    found = {(y, m): (green, cells) for y, m, green, cells in months.iter_rows()}
+def _month_lines(months: pl.DataFrame, width: int) -> list[Text]:
+    summed = months.group_by("month").agg(pl.col("GREEN", "cells").sum())
+    found = {(m.year, m.month): (green, cells) for m, green, cells in summed.iter_rows()}
     years = sorted({year for year, _ in found})
     abreast = max(1, min((width - 2) // 28, len(years)))
     deep = -(-len(years) // abreast)

@@ -21,7 +21,6 @@ from turbomode_assets.reports.wording import counted, vendor_mark
 
 MAP_WIDTH, ROW_HEIGHT = 960, 26
 LEFT, RIGHT, TOP, BOTTOM = 124, 18, 46, 42
-NOTE_HEIGHT, LISTED_NOTES, NOTE_LENGTH = 14, 6, 150
 WRITTEN_MONTHS, NAMED_MONTHS, MOST_YEARS = 36, 48, 25
 """Up to so many months, their shares are written in the cells; up to the second, months named."""
 
@@ -37,16 +36,12 @@ STEPS = (
 DARK_BELOW = 0.9
 
 Shares = NDArray[np.float64]
-Note = tuple[int, int, str]
-"""Row and column of the cell, and what to say of it."""
 
 
-def month_table_heatmap(counts: pl.DataFrame, *, vendors: Collection[str] | None = None) -> bytes:
-    """Month x table by the share that is there; columns table, month (Date), share, note.
+def month_table_heatmap(counts: pl.DataFrame, *, vendors: Collection[str]) -> bytes:
+    """Month x table by the share that is there; columns table, month (Date), share.
 
-    A share of null, and a month without a row, mean that nothing was expected. Cells with a note
-    carry its number; the first `LISTED_NOTES` notes are written below. Tables keep their order.
-    `vendors` replaces the vendor column.
+    A month without a row means that nothing was expected. Tables keep their order.
     """
     mark = vendor_mark(counts, vendors)
     if counts.is_empty():
@@ -54,22 +49,12 @@ def month_table_heatmap(counts: pl.DataFrame, *, vendors: Collection[str] | None
     tables = counts["table"].unique(maintain_order=True).to_list()
     months = _months(counts["month"])
     shares = np.full((len(tables), len(months)), np.nan)
-    notes: list[Note] = []
-    rows = counts.select("table", pl.col("month").dt.truncate("1mo"), "share", "note")
-    for table, month, share, note in rows.iter_rows():
-        row, column = tables.index(table), months.index(month)
-        shares[row, column] = np.nan if share is None else share
-        if note:
-            notes.append((row, column, f"{table} {month:%Y-%m}: {note}"))
-    return _draw(tables, months, shares, sorted(notes), mark)
+    for table, month, share in counts.select("table", "month", "share").iter_rows():
+        shares[tables.index(table), months.index(month)] = share
+    return _draw(tables, months, shares, mark)
 
 
-def _draw(
-    tables: list[str], months: list[dt.date], shares: Shares, notes: list[Note], mark: str
-) -> bytes:
-    listed = [f"{number}  {text}" for number, (*_, text) in enumerate(notes[:LISTED_NOTES], 1)]
-    if len(notes) > len(listed):
-        listed.append(f"... and {counted(len(notes) - len(listed), 'more note')}")
+def _draw(tables: list[str], months: list[dt.date], shares: Shares, mark: str) -> bytes:
     complete, known = int((shares >= 1).sum()), int((~np.isnan(shares)).sum())
     height = ROW_HEIGHT * len(tables)
     sheet = Sheet(
@@ -77,16 +62,14 @@ def _draw(
         f" {counted(known, 'cell')} complete",
         mark,
         width=LEFT + MAP_WIDTH + RIGHT,
-        height=TOP + height + BOTTOM + NOTE_HEIGHT * len(listed),
+        height=TOP + height + BOTTOM,
     )
     sheet.image(_paint(shares, height), LEFT, TOP)
     plot = sheet.axes(LEFT, TOP, MAP_WIDTH, height, columns=len(months), rows=len(tables))
     plot.set_yticks(np.arange(len(tables)) + 0.5, tables)
     plot.set_xticks(*_month_ticks(months))
-    _write_cells(plot, shares, notes)
+    _write_shares(plot, shares)
     sheet.legend({name: colour for _, name, colour in STEPS} | {"not expected": NOT_EXPECTED}, LEFT)
-    for line, text in enumerate(listed):
-        sheet.write(text[:NOTE_LENGTH], LEFT, TOP + height + BOTTOM - 6 + NOTE_HEIGHT * line)
     return sheet.png()
 
 
@@ -114,22 +97,16 @@ def _paint(shares: Shares, height: int) -> Pixels:
     return painted
 
 
-def _write_cells(plot: Axes, shares: Shares, notes: list[Note]) -> None:
-    if shares.shape[1] <= WRITTEN_MONTHS:
-        for row, column in np.argwhere(shares < 1):
-            share = shares[row, column]
-            # Rounded down: what is not complete never reads 100.
-            text = f"{np.floor(100 * share):.0f}"
-            place = column + 0.5, row + 0.52
-            plot.text(*place, text, ha="center", va="center", fontsize=8, color=_ink_on(share))
-    for number, (row, column, _) in enumerate(notes, 1):
-        place = column + 0.96, row + 0.08
-        colour = _ink_on(shares[row, column])
-        plot.text(*place, str(number), ha="right", va="top", fontsize=6, color=colour)
-
-
-def _ink_on(share: float) -> str:
-    return "white" if share < DARK_BELOW else INK
+def _write_shares(plot: Axes, shares: Shares) -> None:
+    if shares.shape[1] > WRITTEN_MONTHS:
+        return
+    for row, column in np.argwhere(shares < 1):
+        share = shares[row, column]
+        # Rounded down: what is not complete never reads 100.
+        text = f"{np.floor(100 * share):.0f}"
+        ink = "white" if share < DARK_BELOW else INK
+        place = column + 0.5, row + 0.52
+        plot.text(*place, text, ha="center", va="center", fontsize=8, color=ink)
 
 
 def _month_ticks(months: list[dt.date]) -> tuple[list[float], list[str]]:

@@ -40,3 +40,16 @@ def share_text(count: int, total: int) -> str:
     if 99.995 <= percent < 100:
         return ">99.99 %"
     return f"{percent:.0f} %" if percent in (0, 100) else f"{percent:.2f} %"
+
+
+def percent_tick(value: float) -> str:
+    """Write a tick of shares with no more digits than it needs."""
+    return f"{100 * value:.10g} %"
+
+
+def amount_tick(value: float) -> str:
+    """Write a tick of amounts shortly: 1.25M, 104.5k, 950."""
+    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.6g}{suffix}"
+    return f"{value:.6g}"

@@ -183,15 +183,6 @@ def _stored(configuration: str, version: str) -> dict[str, Any]:
     return upgraded(TRAINING_FILE, json.loads(configuration), where=f"model {version}")
 
 
-def champion_at(memory: ModelMemory, session: dt.date) -> Champion:
-    """Return the ensemble whose signals go out at a session.
-
-    Raises:
-        MissingDataError: no promotion has taken effect by then.
-    """
-    return champions_over(memory, SessionSpan(session, session))[0][0]
-
-
 def champion_or_none(memory: ModelMemory, session: dt.date) -> Champion | None:
     """Return the ensemble whose signals go out at a session, where there is one."""
     reigns = _reigns(memory, SessionSpan(session, session), "champion")
@@ -210,17 +201,11 @@ def champions_over(memory: ModelMemory, span: SessionSpan) -> list[tuple[Champio
     return reigns
 
 
-def challenger_at(memory: ModelMemory, session: dt.date) -> Champion | None:
-    """Return the ensemble that predicts in shadow at a session, until its promotion takes effect.
-
-    Of several the next to take effect.
-    """
-    challengers = challengers_over(memory, SessionSpan(session, session))
-    return challengers[0][0] if challengers else None
-
-
 def challengers_over(memory: ModelMemory, span: SessionSpan) -> list[tuple[Champion, SessionSpan]]:
-    """List the challengers of a span, each with a run of sessions it is in shadow for."""
+    """List the challengers of a span, each with a run of sessions it is in shadow for.
+
+    A challenger predicts in shadow until its promotion takes effect; of several the next to do so.
+    """
     return _reigns(memory, span, "challenger")
 
 

@@ -2,7 +2,6 @@
 
 from turbomode_assets.validation.calibration import (
     brier_score,
-    class_calibration_errors,
     expected_calibration_error,
     reliability_curve,
 )
@@ -48,7 +47,6 @@ __all__ = [
     "SharpeMoments",
     "backtest_paths",
     "brier_score",
-    "class_calibration_errors",
     "class_shares",
     "classification_report",
     "combinatorial_purged_splits",

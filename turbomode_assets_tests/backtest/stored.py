@@ -13,11 +13,11 @@ from turbomode_assets.features import feature_names
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session, sessions_of
 from turbomode_assets.stores import Lake, ModelMemory
-from turbomode_assets.stores.backtest_book import recorded_trades
 from turbomode_assets.stores.master_writer import MasterWriter
 from turbomode_assets.stores.model_registry import record_model
 from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets_tests.backtest.builders import Case
+from turbomode_assets_tests.backtest.records import recorded_trades
 from turbomode_assets_tests.builders import fill_columns, make_universe, run_assets, write_configs
 from turbomode_assets_tests.stores.model_rows import performance, record_of
 

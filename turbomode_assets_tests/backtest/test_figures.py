@@ -10,7 +10,13 @@ from pydantic import ValidationError
 
 from turbomode_assets.backtest import backtest_overfitting, survivorship_note
 from turbomode_assets.backtest.costs import executed_price, transaction_cost
-from turbomode_assets.backtest.figures import measure, session_returns, with_drawdown
+from turbomode_assets.backtest.figures import (
+    CURVE_POINTS,
+    equity_curve,
+    measure,
+    session_returns,
+    with_drawdown,
+)
 from turbomode_assets.config.backtest import BacktestConfig
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.reports.backtest import backtest_picture
@@ -32,6 +38,18 @@ def equity(values=VALUES, turnover=10.0):
         }
     )
     return with_drawdown(frame, 100.0)
+
+
+@pytest.mark.parametrize("count", [1, CURVE_POINTS, CURVE_POINTS + 1, 5 * CURVE_POINTS + 7])
+def test_the_curve_ends_as_the_backtest_does_and_loses_no_drawdown(count):
+    walk = 100 * np.exp(np.random.default_rng(2).normal(0, 0.01, count).cumsum())
+    whole = equity(walk.tolist())
+    curve = equity_curve(whole.sample(fraction=1, shuffle=True, seed=1))
+    assert curve.columns == ["session", "equity", "drawdown"]
+    assert CURVE_POINTS / 2 < curve.height <= CURVE_POINTS or curve.height == count
+    assert curve.row(-1)[:2] == whole.select("session", "equity").row(-1)
+    assert curve["session"].is_sorted()
+    assert curve["drawdown"].max() == whole["drawdown"].max()
 
 
 def trades(*rows):
@@ -171,8 +189,8 @@ def test_a_limit_of_one_above_the_limit_of_all_is_refused():
 
 def test_the_note_is_printed_below_the_picture():
     note = survivorship_note(universe(AAA="2016-06-01"), SPAN)
-    bare = backtest_picture(equity(), vendors=["archive"])
-    noted = backtest_picture(equity(), vendors=["archive"], note=note)
+    bare = backtest_picture(equity_curve(equity()), vendors=["archive"])
+    noted = backtest_picture(equity_curve(equity()), vendors=["archive"], note=note)
     assert len(bare) < len(noted) < 60_000
     # Its last line stands where the bare picture has nothing but its axis.
     dark = (pixels(noted)[-20:, :, :3].max(axis=2) < 0.6).sum()
@@ -182,7 +200,7 @@ def test_the_note_is_printed_below_the_picture():
 @pytest.mark.parametrize("count", [0, 1, 3, 83, 600])
 def test_the_picture_is_small_and_marks_a_simulated_market(count):
     walk = 100 * np.exp(np.random.default_rng(1).normal(0, 0.01, count).cumsum())
-    frame = equity(walk.tolist()) if count else equity().clear()
+    frame = equity_curve(equity(walk.tolist()) if count else equity().clear())
     picture = backtest_picture(frame, vendors=["simulated"])
     assert picture.startswith(b"\x89PNG")
     assert len(picture) < 60_000

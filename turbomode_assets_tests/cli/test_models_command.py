@@ -15,7 +15,7 @@ from turbomode_assets.features import feature_names
 from turbomode_assets.sessions import offset_session, session_close
 from turbomode_assets.stores import Artifacts, Lake, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE, INPUTS
-from turbomode_assets.stores.model_registry import champion_at, record_model
+from turbomode_assets.stores.model_registry import champion_or_none, record_model
 from turbomode_assets.stores.promotions import gate_decision, promotions
 from turbomode_assets_tests.market import AS_OF, HISTORY
 from turbomode_assets_tests.stores.model_rows import record_of
@@ -104,13 +104,13 @@ def test_compare_sets_figures_and_scores_side_by_side(two_models):
 def test_promote_and_rollback_change_who_signals_tonight_and_log_who_did_it(two_models):
     promoted = run("promote", "b", "--reason", "the floor of [bull] is too strict")
     assert f"b is promoted from {TONIGHT} on" in promoted
-    assert champion_at(two_models, TONIGHT).model_version == "b"
+    assert champion_or_none(two_models, TONIGHT).model_version == "b"
     live = run("live")
     by_hand = ["champion", "b", str(TONIGHT), "promoted_by_hand", getpass.getuser()]
     assert cells(live)[1] == by_hand
     assert "champion: the floor of [bull] is too strict" in live
     assert f"Rolled back: a signals from {TONIGHT} on" in run("rollback", "--reason", "no good")
-    assert champion_at(two_models, TONIGHT).model_version == "a"
+    assert champion_or_none(two_models, TONIGHT).model_version == "a"
     log = promotions(two_models).tail(2)
     assert log["decision"].to_list() == ["promoted_by_hand", "rolled_back"]
     assert log["decided_by"].unique().to_list() == [getpass.getuser()]
@@ -119,9 +119,9 @@ def test_promote_and_rollback_change_who_signals_tonight_and_log_who_did_it(two_
 def test_a_promotion_for_a_later_session_can_be_withdrawn(two_models):
     later = offset_session(TONIGHT, 3)
     run("promote", "b", "--reason", "next week", "--session", str(later))
-    assert champion_at(two_models, TONIGHT).model_version == "a"
+    assert champion_or_none(two_models, TONIGHT).model_version == "a"
     run("withdraw", "b", "--reason", "not yet")
-    assert champion_at(two_models, later).model_version == "a"
+    assert champion_or_none(two_models, later).model_version == "a"
 
 
 def test_live_at_a_time_knows_nothing_that_was_decided_later(two_models):
@@ -180,7 +180,7 @@ def trained(market, monkeypatch):
         monkeypatch.setenv(f"TURBOMODE_{name}", getattr(market, value))
     monkeypatch.setenv("COLUMNS", "160")
     memory = ModelMemory(market.memory_path, market.tenant_name)
-    return market, champion_at(memory, AS_OF).model_version
+    return market, champion_or_none(memory, AS_OF).model_version
 
 
 def folder_of(settings, version):

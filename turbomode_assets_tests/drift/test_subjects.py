@@ -15,6 +15,7 @@ from turbomode_assets.drift import (
     freeze_predictions,
     freeze_reference,
     outcome_values,
+    rank_drift,
     subject_verdicts,
 )
 from turbomode_assets.drift.subjects import OUTCOME_COLUMNS, PREDICTION_COLUMNS, window_sessions
@@ -24,6 +25,7 @@ from turbomode_assets_tests.drift.builders import CONFIG
 
 FIRST = dt.date(2022, 1, 3)
 WAIT = 15
+LAST_DAY = dt.date(2022, 1, 4)
 
 
 def days(count, first=FIRST):
@@ -244,3 +246,38 @@ def test_the_future_never_changes_an_earlier_verdict():
     earlier = pl.col("session") <= until
     assert_frame_equal(before.filter(earlier), after.filter(earlier), check_exact=True)
     assert not before.equals(after)
+
+
+def test_drift_is_ranked_by_the_second_largest_multiple_after_what_alerts_beside_features():
+    names = ("psi", "kl", "ks")
+    rows = {
+        # One statistic far out alone is not far.
+        "one far out": ("feature", (9.0, 1.1, 0.2), 1.0, "warn"),
+        "two out": ("feature", (1.5, 0.0, 1.4), 1.0, "alert"),
+        "never moved": ("feature", (0.1, 0.1, 0.1), 0.0, "alert"),
+        "still": ("feature", (0.0, 0.0, 0.0), 0.0, "stable"),
+        "without windows": ("feature", (0.3, 0.0, 0.0), None, "alert"),
+        "p_buy": ("prediction", (0.4, 0.4, 0.4), 1.0, "alert"),
+        "label_buy": ("outcome", (0.5, 0.5, 0.5), 1.0, "stable"),
+    }
+    drift = pl.DataFrame(
+        [
+            {"session": day, "feature": name, "subject": subject, "verdict": verdict}
+            | dict(zip(names, values, strict=True))
+            | dict.fromkeys([f"{name}_maximum" for name in names], most)
+            for day in (LAST_DAY, FIRST)
+            for name, (subject, values, most, verdict) in rows.items()
+        ],
+        infer_schema_length=None,
+    )
+    ranked = rank_drift(drift)
+    assert ranked["session"].is_sorted()
+    assert ranked.filter(session=LAST_DAY).select("feature", "multiple").rows() == [
+        ("p_buy", 0.4),
+        ("never moved", float("inf")),
+        ("two out", 1.4),
+        ("one far out", 1.1),
+        ("label_buy", 0.5),
+        ("still", 0.0),
+        ("without windows", None),
+    ]

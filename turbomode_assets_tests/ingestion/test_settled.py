@@ -93,7 +93,7 @@ def test_a_question_that_fails_too_often_becomes_a_dead_letter_and_an_answer_sti
 ):
     for _ in range(desk.tools().data_quality.backfill.attempts):
         run_in_vain(desk, exchange, DOWN)
-    assert desk.tools().operations.dead_letters()["symbol"].to_list() == ["AAA"]
+    assert desk.tools().operations.queued().filter("is_dead")["symbol"].to_list() == ["AAA"]
     exchange.script = lambda request: None
     desk.run(WEEK)
     assert queued(desk, "symbol") == []

@@ -13,7 +13,7 @@ from turbomode_assets.modelling.retraining import cause_at, training_state
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Lake, ModelMemory
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets.stores.model_registry import champion_at
+from turbomode_assets.stores.model_registry import champion_or_none
 from turbomode_assets.stores.promotions import promote_by_hand
 from turbomode_assets.stores.signal_book import record_drift
 from turbomode_assets_tests.builders import fill_columns, write_configs
@@ -83,7 +83,8 @@ def drift(settings, session, *, alerts, model_version=None):
     rows = pl.DataFrame(
         {
             "session": session,
-            "model_version": model_version or champion_at(memory_of(settings), AS_OF).model_version,
+            "model_version": model_version
+            or champion_or_none(memory_of(settings), AS_OF).model_version,
             "feature": [f"f{number:02d}" for number in range(100)],
             "psi": 0.3,
             "expected_psi": 0.1,
@@ -104,7 +105,7 @@ def drift(settings, session, *, alerts, model_version=None):
 
 def signal(settings, *, p_label, model_version=None):
     """Store a signal for every label known by AS_OF, with that probability for what came true."""
-    model = model_version or champion_at(memory_of(settings), AS_OF).model_version
+    model = model_version or champion_or_none(memory_of(settings), AS_OF).model_version
     lake = lake_of(settings)
     span = SessionSpan(offset_session(AS_OF, -SINCE), AS_OF)
     labels = lake.read("labels", caller="test", span=span).rows.filter(

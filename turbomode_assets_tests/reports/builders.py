@@ -36,18 +36,20 @@ def labels(first="2022-01-03", last="2024-06-28") -> pl.DataFrame:
     return entries.with_columns(label=pl.Series(codes, dtype=pl.Int8))
 
 
-def drift(first="2024-01-02", last="2024-06-28", features=179) -> pl.DataFrame:
+def drift(first="2024-01-02", last="2024-06-28", features=179, known=True) -> pl.DataFrame:
     sessions = SessionSpan(dt.date.fromisoformat(first), dt.date.fromisoformat(last)).sessions
     psi = np.random.default_rng(7).lognormal(-3, 0.8, size=len(sessions) * features)
     return pl.DataFrame(
         {
             "session": np.repeat(np.asarray(sessions, dtype="datetime64[D]"), features),
             "feature": [f"feature_{i}" for i in range(features)] * len(sessions),
-            "psi": psi,
-            "expected_psi": 0.02,
+            "subject": "feature",
+            **dict.fromkeys(("psi", "kl", "ks"), psi),
+            **dict.fromkeys(("psi_maximum", "kl_maximum", "ks_maximum"), 0.1 if known else None),
+            "exceeds": psi > 0.25,
             "verdict": np.select([psi > 0.25, psi > 0.1], ["alert", "warn"], "stable"),
-            "rows": 480,
-        }
+        },
+        schema_overrides={f"{name}_maximum": pl.Float64 for name in ("psi", "kl", "ks")},
     )
 
 

@@ -6,17 +6,18 @@ import polars as pl
 import pytest
 
 from turbomode_assets.contracts.errors import InputError
+from turbomode_assets.drift import drift_verdicts, rank_drift
 from turbomode_assets.reports import (
     calibration_picture,
     close_and_volume_picture,
-    confusion_picture,
     coverage_picture,
     label_balance_picture,
-    psi_picture,
 )
-from turbomode_assets.reports.drift import subject_drift_picture
+from turbomode_assets.reports.drift import feature_drift_picture, subject_drift_picture
 from turbomode_assets.reports.wording import vendor_mark
+from turbomode_assets.validation import reliability_curve
 from turbomode_assets_tests.builders import REPOSITORY
+from turbomode_assets_tests.drift.builders import CONFIG
 from turbomode_assets_tests.reports.builders import (
     bars,
     drift,
@@ -29,16 +30,19 @@ from turbomode_assets_tests.reports.builders import (
 LARGEST_BYTES = 60_000
 
 
-def probabilities(rows):
-    return np.random.default_rng(1).dirichlet([3, 2, 3], size=rows)
+def draw_features(rows, vendors):
+    verdicts = drift_verdicts(rows, CONFIG)
+    ranked = rank_drift(rows)
+    return feature_drift_picture(ranked, verdicts, alarm_share=CONFIG.alarm_share, vendors=vendors)
 
 
-def codes(rows):
-    return np.random.default_rng(2).integers(0, 3, size=rows)
+def draw_subjects(rows, vendors):
+    return subject_drift_picture(rank_drift(rows), vendors=vendors)
 
 
-def signals(rows):
-    return pl.Series(np.array(["SELL", "HOLD", "BUY"])[codes(rows)])
+def curve(rows):
+    forecast = np.random.default_rng(1).dirichlet([3, 2, 3], size=rows)
+    return reliability_curve(forecast, np.random.default_rng(2).integers(0, 3, size=rows))
 
 
 PICTURES = {
@@ -58,26 +62,19 @@ PICTURES = {
     "labels of one session": lambda v: label_balance_picture(labels("2024-06-28"), vendors=v),
     "labels of a month": lambda v: label_balance_picture(labels("2024-06-03"), vendors=v),
     "labels of years": lambda v: label_balance_picture(labels(), vendors=v),
-    "drift of one session": lambda v: psi_picture(drift("2024-06-28"), vendors=v),
-    "drift of half a year": lambda v: psi_picture(drift(), vendors=v),
-    "drift of subjects in one session": lambda v: subject_drift_picture(
-        subject_drift("2024-06-28"), vendors=v
-    ),
-    "drift of subjects over half a year": lambda v: subject_drift_picture(
-        subject_drift(), vendors=v
-    ),
-    "calibration": lambda v: calibration_picture(probabilities(900), codes(900), vendors=v),
-    "calibration of three rows": lambda v: calibration_picture(
-        probabilities(3), codes(3), vendors=v
-    ),
-    "confusion": lambda v: confusion_picture(signals(900), codes(900)[::-1], vendors=v),
+    "drift of one session": lambda v: draw_features(drift("2024-06-28"), v),
+    "drift of half a year": lambda v: draw_features(drift(), v),
+    "drift from a reference without windows": lambda v: draw_features(drift(known=False), v),
+    "drift of subjects in one session": lambda v: draw_subjects(subject_drift("2024-06-28"), v),
+    "drift of subjects over half a year": lambda v: draw_subjects(subject_drift(), v),
+    "calibration": lambda v: calibration_picture(curve(900), vendors=v),
+    "calibration of three rows": lambda v: calibration_picture(curve(3), vendors=v),
     "no bars": lambda v: close_and_volume_picture(bars().clear(), vendors=v),
     "no rows": lambda v: coverage_picture(bars().clear(), vendors=v),
     "no labels": lambda v: label_balance_picture(labels().clear(), vendors=v),
-    "no drift": lambda v: psi_picture(drift().clear(), vendors=v),
-    "no drift of subjects": lambda v: subject_drift_picture(subject_drift().clear(), vendors=v),
-    "no calibration": lambda v: calibration_picture(probabilities(0), codes(0), vendors=v),
-    "no confusion": lambda v: confusion_picture(signals(0), codes(0), vendors=v),
+    "no drift": lambda v: draw_features(drift().clear(), v),
+    "no drift of subjects": lambda v: draw_subjects(subject_drift().clear(), v),
+    "no calibration": lambda v: calibration_picture(curve(3).clear(), vendors=v),
 }
 
 
@@ -121,7 +118,6 @@ def test_one_simulated_row_is_enough_for_the_mark():
     [
         lambda: coverage_picture(bars().drop("vendor")),
         lambda: label_balance_picture(labels(), vendors=None),
-        lambda: psi_picture(drift(), vendors=None),
     ],
 )
 def test_a_picture_without_a_known_vendor_is_refused(draw):
@@ -148,11 +144,6 @@ def test_missing_dollar_volume_is_drawn_as_none():
 def test_a_flat_price_can_be_drawn():
     flat = bars(symbols=2).with_columns(close=pl.lit(3.0))
     assert close_and_volume_picture(flat).startswith(b"\x89PNG")
-
-
-def test_signals_and_labels_come_in_pairs():
-    with pytest.raises(InputError, match="3 signals for 2 labels"):
-        confusion_picture(signals(3), codes(2), vendors=["archive"])
 
 
 def test_pyplot_and_its_shared_state_are_never_loaded():

@@ -5,7 +5,8 @@ import datetime as dt
 import polars as pl
 
 from turbomode_assets.contracts.tables import PREDICTIONS
-from turbomode_assets.stores.model_registry import ModelRecord
+from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.stores.model_registry import ModelRecord, challengers_over
 from turbomode_assets_tests.builders import make_rows
 
 THURSDAY, FRIDAY, MONDAY = dt.date(2017, 11, 9), dt.date(2017, 11, 10), dt.date(2017, 11, 13)
@@ -51,3 +52,9 @@ def closes(session, close=10.0):
     return pl.DataFrame(
         {"session": [session], "symbol": ["AAA"], "close": [close], "vendor": ["simulated"]}
     )
+
+
+def challenger_at(memory, session):
+    """Return who predicts in shadow in a session, or None."""
+    held = challengers_over(memory, SessionSpan(session, session))
+    return held[0][0] if held else None

@@ -142,7 +142,7 @@ class QueueModel:
         }
         assert told == self.items
         dead = [key for key in self._in_order() if self.items[key].dead_at is not None]
-        assert keys_of(self.operations.dead_letters()) == dead
+        assert keys_of(self.operations.queued().filter("is_dead")) == dead
         assert keys_of(queued.filter("is_dead")) == dead
 
     def _in_order(self) -> list[WorkKey]:

@@ -10,16 +10,15 @@ import pytest
 from turbomode_assets.config.training import TripleBarrierConfig
 from turbomode_assets.sessions import SessionSpan
 from turbomode_assets.stores import ModelMemory
-from turbomode_assets.stores.backtest_book import (
-    outcomes_known,
-    record_backtest,
+from turbomode_assets.stores.backtest_book import outcomes_known, record_backtest
+from turbomode_assets.stores.model_registry import record_model
+from turbomode_assets.stores.signal_book import trading_rules
+from turbomode_assets_tests.backtest.builders import CONFIG, RULE, cut, random_case, session
+from turbomode_assets_tests.backtest.records import (
     recorded_equity,
     recorded_figures,
     recorded_trades,
 )
-from turbomode_assets.stores.model_registry import record_model
-from turbomode_assets.stores.signal_book import trading_rules
-from turbomode_assets_tests.backtest.builders import CONFIG, RULE, cut, random_case, session
 from turbomode_assets_tests.stores.model_rows import NOW, performance, record_of
 
 DAY = session(60)

@@ -14,7 +14,7 @@ from turbomode_assets.signals.outcomes import OUTCOME_SCHEMA
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.active_signals import active_signals
 from turbomode_assets.stores.memory_schema import MEMORY_VERSION, MIGRATIONS, TABLES
-from turbomode_assets.stores.model_registry import champion_at, record_model
+from turbomode_assets.stores.model_registry import champion_or_none, record_model
 from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets.stores.signal_book import (
     label_rules,
@@ -450,7 +450,7 @@ def test_a_migrated_file_takes_new_rows_like_a_new_one(tmp_path):
     record_outcomes(older, outcome(MONDAY, model="m2"), judged((MONDAY, "m2")))
     assert outcome_keys(older) == [(MONDAY, "m2", MONDAY)]
     assert active_signals(older).select("model_version", "role").rows() == [("m2", "champion")]
-    assert champion_at(older, MONDAY).model_version == "m2"
+    assert champion_or_none(older, MONDAY).model_version == "m2"
 
 
 def test_a_migration_that_is_cut_short_leaves_the_older_file(tmp_path, monkeypatch):

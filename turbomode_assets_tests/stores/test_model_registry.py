@@ -8,9 +8,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.model_registry import (
     audit_configuration,
-    challenger_at,
     challengers_over,
-    champion_at,
     champion_or_none,
     champions_over,
     record_model,
@@ -21,6 +19,7 @@ from turbomode_assets_tests.stores.model_rows import (
     MONDAY,
     NOW,
     THURSDAY,
+    challenger_at,
     performance,
     record_of,
 )
@@ -43,9 +42,9 @@ def train(memory, version, as_of, *, passed=True, reason="judged", shadow=0):
 def test_the_champion_of_a_session_is_the_one_promoted_last_by_then(memory):
     train(memory, "old", THURSDAY)
     train(memory, "new", MONDAY)
-    assert champion_at(memory, THURSDAY).model_version == "old"
-    assert champion_at(memory, FRIDAY).model_version == "old"
-    assert champion_at(memory, MONDAY).model_version == "new"
+    assert champion_or_none(memory, THURSDAY).model_version == "old"
+    assert champion_or_none(memory, FRIDAY).model_version == "old"
+    assert champion_or_none(memory, MONDAY).model_version == "new"
     reigns = champions_over(memory, SessionSpan(THURSDAY, MONDAY))
     assert [(c.model_version, str(s)) for c, s in reigns] == [
         ("old", "2017-11-09...2017-11-10"),
@@ -56,20 +55,20 @@ def test_the_champion_of_a_session_is_the_one_promoted_last_by_then(memory):
 def test_an_older_model_promoted_later_does_not_displace_a_newer_one(memory):
     train(memory, "new", FRIDAY)
     train(memory, "old", THURSDAY)
-    assert champion_at(memory, THURSDAY).model_version == "old"
-    assert champion_at(memory, FRIDAY).model_version == "new"
+    assert champion_or_none(memory, THURSDAY).model_version == "old"
+    assert champion_or_none(memory, FRIDAY).model_version == "new"
 
 
 def test_a_refused_model_is_never_champion(memory):
     train(memory, "old", THURSDAY)
     train(memory, "new", FRIDAY, passed=False, reason="sharpe 0.1, asked at least 0.5")
-    assert champion_at(memory, MONDAY).model_version == "old"
+    assert champion_or_none(memory, MONDAY).model_version == "old"
 
 
 def test_without_any_model_the_error_says_how_to_train(memory):
     train(memory, "new", MONDAY)
     with pytest.raises(MissingDataError, match="--select ensemble --partition 2017-11-10") as error:
-        champion_at(memory, FRIDAY)
+        champions_over(memory, SessionSpan(FRIDAY, FRIDAY))
     assert error.value.what == "no ensemble was trained as of 2017-11-10 or earlier"
     assert champion_or_none(memory, FRIDAY) is None
 
@@ -87,7 +86,7 @@ def test_without_a_champion_the_error_names_the_newest_model_and_the_two_remedie
     train(memory, "older", THURSDAY, passed=False)
     train(memory, "newest", FRIDAY, **last)
     with pytest.raises(MissingDataError) as error:
-        champion_at(memory, MONDAY)
+        champions_over(memory, SessionSpan(MONDAY, MONDAY))
     assert error.value.what == (f"no champion at 2017-11-13; the newest model then, newest, {told}")
     assert "--select ensemble --partition 2017-11-13" in error.value.fix
     assert "turbomode models promote newest --session 2017-11-13 --reason" in error.value.fix
@@ -96,7 +95,7 @@ def test_without_a_champion_the_error_names_the_newest_model_and_the_two_remedie
 def test_a_model_without_a_decision_was_never_judged(memory):
     record_model(memory, record_of("m1", FRIDAY), performance())
     with pytest.raises(MissingDataError, match="m1, was never judged"):
-        champion_at(memory, FRIDAY)
+        champions_over(memory, SessionSpan(FRIDAY, FRIDAY))
 
 
 def test_a_range_that_begins_before_the_first_champion_is_refused(memory):
@@ -109,7 +108,7 @@ def test_a_promotion_in_shadow_is_the_challenger_until_it_takes_effect(memory):
     train(memory, "old", WEEK.first)
     train(memory, "new", THURSDAY, shadow=2)
     whole = WEEK.sessions
-    assert [champion_at(memory, s).model_version for s in whole] == ["old"] * 5 + ["new"]
+    assert [champion_or_none(memory, s).model_version for s in whole] == ["old"] * 5 + ["new"]
     shadows = challengers_over(memory, WEEK)
     assert [(c.model_version, str(s)) for c, s in shadows] == [("new", "2017-11-09...2017-11-10")]
     assert challenger_at(memory, WEEK.first) is None
@@ -125,7 +124,7 @@ def test_of_two_in_shadow_the_next_to_take_effect_is_the_challenger(memory):
     assert challenger_at(memory, tuesday).model_version == "second"
     # Both take effect on Friday; the one decided last will be champion.
     assert challenger_at(memory, THURSDAY).model_version == "first"
-    assert champion_at(memory, FRIDAY).model_version == "first"
+    assert champion_or_none(memory, FRIDAY).model_version == "first"
 
 
 def test_without_shadow_sessions_there_is_no_challenger(memory):
@@ -175,14 +174,14 @@ def test_training_a_rolled_back_model_again_does_not_bring_it_back(memory):
     roll_back(memory, reason="r", by="ada", effective_session=FRIDAY, at=NOW)
     train(memory, "m1", THURSDAY)
     assert promotions(memory)["decision"].to_list() == ["promoted", "promoted", "rolled_back"]
-    assert champion_at(memory, MONDAY).model_version == "m0"
+    assert champion_or_none(memory, MONDAY).model_version == "m0"
 
 
 def test_a_second_training_that_is_refused_is_logged_and_unseats_nobody(memory):
     train(memory, "m1", THURSDAY)
     train(memory, "m1", THURSDAY, passed=False)
     assert promotions(memory)["decision"].to_list() == ["promoted", "refused"]
-    assert champion_at(memory, FRIDAY).model_version == "m1"
+    assert champion_or_none(memory, FRIDAY).model_version == "m1"
 
 
 def test_an_override_is_kept_with_the_champion(memory):
@@ -192,7 +191,7 @@ def test_an_override_is_kept_with_the_champion(memory):
     )
     record = record_of("m1", THURSDAY, gate_override=reason)
     record_model(memory, record, performance(), decision=decision)
-    assert champion_at(memory, FRIDAY).gate_override == reason
+    assert champion_or_none(memory, FRIDAY).gate_override == reason
 
 
 def test_new_rules_under_an_old_version_are_refused(memory):

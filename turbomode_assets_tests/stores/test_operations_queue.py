@@ -82,7 +82,6 @@ def test_an_empty_queue_is_an_empty_frame(operations):
     operations.revive()
     for frame in (
         operations.queued(),
-        operations.dead_letters(),
         operations.due(5),
         operations.claim("ann", 5, 60),
     ):
@@ -134,7 +133,7 @@ def test_the_pause_doubles_up_to_the_longest_and_the_last_attempt_leaves_a_dead_
         clock.sleep(200)
     assert pauses == [60, 120, 150, 150]
     assert only(operations, "dead_at", "reason") == (NOON + dt.timedelta(seconds=600), "timeout")
-    assert operations.dead_letters().equals(operations.queued())
+    assert operations.queued().filter("is_dead").equals(operations.queued())
     assert operations.due(5).is_empty()
     assert operations.claim("ann", 5, 60).is_empty()
 
@@ -151,7 +150,7 @@ def test_failing_once_is_enough_where_one_attempt_is_allowed(operations):
     operations.enqueue([work()])
     strict = POLICY.model_copy(update={"attempts": 1})
     operations.fail([KEY], "gone", retry_at=None, policy=strict)
-    assert symbols(operations.dead_letters()) == ["AAPL"]
+    assert symbols(operations.queued().filter("is_dead")) == ["AAPL"]
 
 
 def test_a_dead_letter_that_fails_again_stays_dead_since_then(operations, clock):
@@ -189,7 +188,7 @@ def test_a_revived_dead_letter_is_fresh_work_and_live_work_is_left_alone(operati
     fail(operations, ("GOOG", *KEY[1:]))
     operations.revive([KEY, ("GOOG", *KEY[1:])])
     assert symbols(operations.due(5)) == ["AAPL"]
-    assert symbols(operations.dead_letters()) == ["MSFT"]
+    assert symbols(operations.queued().filter("is_dead")) == ["MSFT"]
     operations.revive()
     told = operations.queued().sort("symbol").select("symbol", "attempts", "not_before", "reason")
     assert told.rows() == [

@@ -15,8 +15,6 @@ from turbomode_assets.contracts.errors import InputError, MissingDataError
 from turbomode_assets.sessions import SessionSpan, offset_session, session_close
 from turbomode_assets.stores import ModelMemory
 from turbomode_assets.stores.model_registry import (
-    challenger_at,
-    champion_at,
     champion_or_none,
     record_model,
     trial_sharpes,
@@ -30,7 +28,7 @@ from turbomode_assets.stores.promotions import (
     roll_back,
     withdraw,
 )
-from turbomode_assets_tests.stores.model_rows import NOW, performance, record_of
+from turbomode_assets_tests.stores.model_rows import NOW, challenger_at, performance, record_of
 
 WEEK = SessionSpan(dt.date(2017, 11, 6), dt.date(2017, 11, 10)).sessions
 MONDAY, TUESDAY, WEDNESDAY, THURSDAY, FRIDAY = WEEK
@@ -157,7 +155,7 @@ def test_a_challenger_that_is_promoted_by_hand_is_champion_and_not_its_own_chall
     train(memory, "a", MONDAY)
     train(memory, "b", TUESDAY, shadow=3)
     promote_by_hand(memory, "b", **by_hand(WEDNESDAY))
-    assert champion_at(memory, WEDNESDAY).model_version == "b"
+    assert champion_or_none(memory, WEDNESDAY).model_version == "b"
     assert challenger_at(memory, WEDNESDAY) is None
 
 
@@ -261,7 +259,7 @@ def test_what_was_live_at_a_time_knows_nothing_that_was_decided_later(memory):
     # Friday's session has closed, but the decision that moved Wednesday was made an hour later.
     assert live(session_close(FRIDAY)) == [("champion", "b", "promoted")]
     assert live(after_close(FRIDAY)) == [("champion", "b", "promoted")]
-    assert champion_at(memory, WEDNESDAY).model_version == "b"
+    assert champion_or_none(memory, WEDNESDAY).model_version == "b"
 
 
 def test_a_session_that_has_not_closed_has_no_say_in_what_is_live(memory):

@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from turbomode_assets.contracts.errors import InputError
 from turbomode_assets.validation import (
     brier_score,
-    class_calibration_errors,
     class_shares,
     expected_calibration_error,
     reliability_curve,
@@ -31,47 +30,40 @@ def test_four_rows_have_the_brier_score_that_paper_and_pencil_say():
 
 def test_the_calibration_error_weighs_the_gap_of_each_bin_by_its_rows():
     # Confidences 0.6 and 0.6, both right; 0.9, right; 0.5, wrong.
-    error = expected_calibration_error(FORECAST, LABELS, bins=10)
+    error = expected_calibration_error(FORECAST, LABELS)
     assert error == pytest.approx((2 * 0.4 + 0.1 + 0.5) / 4)
-    # Two bins, of which the lower is empty.
-    assert expected_calibration_error(FORECAST, LABELS, bins=2) == pytest.approx(0.75 - 0.65)
-    # Halves by count: the median is 0.6, and the upper half holds both of them.
-    halves = expected_calibration_error(FORECAST, LABELS, bins=2, binning="equal_count")
-    assert halves == pytest.approx((0.5 + 3 * (1 - 0.7)) / 4)
+    # 0.6 is an edge: it belongs to the bin that begins there, and 0.59 to the one before.
+    near = np.array([[0.6, 0.4, 0.0], [0.59, 0.41, 0.0]])
+    error = expected_calibration_error(near, np.array([0, 1]))
+    assert error == pytest.approx((0.4 + 0.59) / 2)
 
 
 def test_the_reliability_curve_says_what_came_of_each_probability():
-    curve = reliability_curve(FORECAST, LABELS, bins=10)
+    curve = reliability_curve(FORECAST, LABELS)
     assert curve.columns == [
         "class", "lower", "upper", "rows", "mean_probability", "observed_share"
     ]  # fmt: skip
     buys = curve.filter(class_is("BUY")).rows()
     assert [row[3] for row in buys] == [1, 1, 1, 1]
-    assert [row[1] for row in buys] == [0.0, 0.1, 0.3, 0.6]
+    assert [row[4] for row in buys] == [0.05, 0.1, 0.3, 0.6]
     assert [row[5] for row in buys] == [0, 0, 1, 1]
-    # 0.3 is an edge: it belongs to the bin that begins there.
-    assert curve.filter(class_is("HOLD"))["lower"].to_list() == [0.2, 0.3, 0.9]
+    assert (buys[0][1], buys[-1][2]) == (0.05, 0.6)
+    assert curve.filter(class_is("HOLD"))["rows"].to_list() == [2, 1, 1]
 
 
-def test_equal_probabilities_stay_in_one_bin_of_equal_counts():
+def test_equal_probabilities_stay_in_one_bin():
     forecast = np.tile([0.2, 0.5, 0.3], (6, 1))
-    curve = reliability_curve(forecast, np.array([0, 1, 1, 2, 2, 2]), bins=4, binning="equal_count")
+    curve = reliability_curve(forecast, np.array([0, 1, 1, 2, 2, 2]))
     assert curve["rows"].to_list() == [6, 6, 6]
     assert curve["lower"].to_list() == curve["upper"].to_list() == [0.2, 0.5, 0.3]
     assert curve["observed_share"].to_list() == pytest.approx([1 / 6, 2 / 6, 3 / 6])
 
 
-def test_bins_of_equal_counts_hold_equally_many():
+def test_bins_hold_equally_many():
     buy = np.linspace(0.01, 0.4, 40)
     forecast = np.column_stack([buy, 1 - 2 * buy, buy])
-    curve = reliability_curve(forecast, np.zeros(40, dtype=int), bins=4, binning="equal_count")
-    assert curve["rows"].to_list() == [10] * 12
-
-
-def test_class_errors_name_the_class_that_is_oversold():
-    forecast = np.tile([0.5, 0.5, 0.0], (4, 1))
-    errors = class_calibration_errors(forecast, np.array([1, 1, 1, 0]))
-    assert errors == pytest.approx({"SELL": 0.25, "HOLD": 0.25, "BUY": 0.0})
+    curve = reliability_curve(forecast, np.zeros(40, dtype=int))
+    assert curve["rows"].to_list() == [4] * 30
 
 
 @pytest.mark.parametrize("judge", [brier_score, expected_calibration_error, reliability_curve])
@@ -93,13 +85,6 @@ def test_what_is_no_forecast_of_the_labels_is_refused(judge, forecast, labels, m
         judge(forecast, labels)
 
 
-def test_unknown_binning_and_no_bins_are_refused():
-    with pytest.raises(InputError, match="bins is 0"):
-        reliability_curve(FORECAST, LABELS, bins=0)
-    with pytest.raises(InputError, match="binning is 'narrow'"):
-        expected_calibration_error(FORECAST, LABELS, binning="narrow")
-
-
 @st.composite
 def _forecasts(draw):
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
@@ -110,12 +95,12 @@ def _forecasts(draw):
     return np.abs(forecast).round(12), random.integers(0, 3, rows)
 
 
-@given(_forecasts(), st.integers(1, 15), st.sampled_from(["equal_width", "equal_count"]))
+@given(_forecasts())
 @settings(max_examples=80)
-def test_bins_lose_no_row_and_hold_what_lies_between_their_edges(drawn, bins, binning):
+def test_bins_lose_no_row_and_hold_what_lies_between_their_edges(drawn):
     forecast, labels = drawn
     forecast = forecast / forecast.sum(axis=1, keepdims=True)
-    curve = reliability_curve(forecast, labels, bins=bins, binning=binning)
+    curve = reliability_curve(forecast, labels)
     assert (curve["rows"] > 0).all()
     assert curve["mean_probability"].is_between(curve["lower"] - 1e-9, curve["upper"] + 1e-9).all()
     for number, name in enumerate(("SELL", "HOLD", "BUY")):
@@ -127,7 +112,7 @@ def test_bins_lose_no_row_and_hold_what_lies_between_their_edges(drawn, bins, bi
         assert (of_class["rows"] * of_class["observed_share"]).sum() == pytest.approx(
             (labels == number).sum()
         )
-    assert 0 <= expected_calibration_error(forecast, labels, bins=bins, binning=binning) <= 1
+    assert 0 <= expected_calibration_error(forecast, labels) <= 1
 
 
 @given(st.lists(st.integers(0, 2), min_size=1, max_size=60))
@@ -137,6 +122,6 @@ def test_forecasting_the_class_shares_is_calibrated_and_scores_their_spread(chos
     shares = class_shares(labels)
     forecast = np.tile(shares, (len(labels), 1))
     assert brier_score(forecast, labels) == pytest.approx(1 - (shares**2).sum())
-    errors = class_calibration_errors(forecast, labels)
-    assert list(errors.values()) == pytest.approx([0, 0, 0], abs=1e-12)
+    curve = reliability_curve(forecast, labels)
+    assert (curve["observed_share"] - curve["mean_probability"]).abs().max() < 1e-12
     assert expected_calibration_error(forecast, labels) == pytest.approx(0, abs=1e-12)

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from turbomode_assets.completeness.shares import sessions_below
+from turbomode_assets.completeness import reason_counts, sessions_below
 from turbomode_assets.contracts.errors import first_few
 from turbomode_assets.contracts.tables import PARTITION_STATUS
 from turbomode_assets.ingestion.auditing import AuditRun
@@ -24,7 +24,7 @@ from turbomode_assets.orchestration.partitions import SESSIONS, session_of_key, 
 from turbomode_assets.orchestration.resources.ingestion import IngestionResource
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.resources.stores import ArtifactsResource, MasterReaderResource
-from turbomode_assets.reports import coverage_heatmap, preview_markdown, reason_counts
+from turbomode_assets.reports import coverage_heatmap, preview_markdown
 from turbomode_assets.sessions import SessionSpan
 
 LONGEST_PAUSE = dt.timedelta(days=4, hours=12)

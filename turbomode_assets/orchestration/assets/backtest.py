@@ -14,6 +14,7 @@ from turbomode_assets.backtest import (
     OutcomeComparison,
     backtest_overfitting,
     compare_outcomes,
+    equity_curve,
     require_live_signals,
     simulate,
     survivorship_note,
@@ -230,7 +231,7 @@ def _picture(
     """Equity and drawdown, with the survivorship bias of the universe printed below them."""
     note, last = str(figures["survivorship"]), inputs.span.last
     return picture_metadata(
-        lambda: backtest_picture(result.equity, vendors=inputs.vendors, note=note),
+        lambda: backtest_picture(equity_curve(result.equity), vendors=inputs.vendors, note=note),
         artifacts.reports,
         "backtest",
         SessionSpan(last, last),

@@ -6,7 +6,13 @@ from typing import Any
 import dagster as dg
 import polars as pl
 
-from turbomode_assets.completeness.shares import green_shares
+from turbomode_assets.completeness import (
+    age_of_data,
+    month_counts,
+    reason_counts,
+    vendors_of,
+    verdict_counts,
+)
 from turbomode_assets.orchestration.assets.metadata import OWNERS, inline_picture, store_picture
 from turbomode_assets.orchestration.boundary import explained
 from turbomode_assets.orchestration.resources.stores import (
@@ -15,13 +21,11 @@ from turbomode_assets.orchestration.resources.stores import (
     MasterReaderResource,
 )
 from turbomode_assets.reports import (
-    age_of_data,
     age_picture,
     coverage_heatmap,
     month_table_heatmap,
     preview_markdown,
     reason_breakdown,
-    reason_counts,
 )
 from turbomode_assets.stores import Lake
 
@@ -47,12 +51,11 @@ def completeness(
     span = store.stored_span("partition_status")
     assert span is not None  # reading the ledger refuses one that was never written
     last = span.last
-    vendors = ledger["delivered_by"].drop_nulls().unique().to_list()
     ages = age_of_data(ledger, last).sort("sessions_behind", descending=True)
     pictures: dict[str, Callable[[], bytes]] = {
         "coverage": lambda: coverage_heatmap(ledger, timeframe=_shown(ledger)),
         "coverage_by_month": lambda: month_table_heatmap(
-            _month_shares(ledger, lake), vendors=vendors
+            _month_shares(ledger, lake), vendors=vendors_of(ledger)
         ),
         "reasons": lambda: reason_breakdown(ledger),
         "age": lambda: age_picture(ledger, last),
@@ -78,27 +81,20 @@ def _shown(ledger: pl.DataFrame) -> str:
 
 def _month_shares(ledger: pl.DataFrame, lake: Lake) -> pl.DataFrame:
     """GREEN share of each month's candles, and share of its sessions that derived tables have."""
-    sessions = green_shares(ledger).select("session", month=pl.col("session").dt.truncate("1mo"))
-    frames = []
-    for timeframe in ledger["timeframe"].unique().sort(descending=True):
-        shares = green_shares(ledger.filter(pl.col("timeframe") == timeframe))
-        frames.append(_by_month(f"candles {timeframe}", shares.rename({"green_share": "share"})))
+    counts, month = verdict_counts(ledger), pl.col("session").dt.truncate("1mo")
+    sessions = counts.select("session").unique().sort("session")
+    frames = [
+        month_counts(counts).select(
+            "month",
+            table="candles " + pl.col("timeframe"),
+            share=pl.col("GREEN") / pl.col("cells"),
+        )
+    ]
     for table in DERIVED:
         stored = lake.stored_sessions(table)
         if len(stored):
             begun = sessions.filter(pl.col("session") >= stored[0])
-            there = begun.with_columns(share=pl.col("session").is_in(stored.implode()))
-            frames.append(_by_month(table, there))
+            is_stored = pl.col("session").is_in(stored.implode())
+            shares = begun.group_by(month=month, maintain_order=True).agg(share=is_stored.mean())
+            frames.append(shares.select("month", table=pl.lit(table), share="share"))
     return pl.concat(frames)
-
-
-def _by_month(table: str, shares: pl.DataFrame) -> pl.DataFrame:
-    month = pl.col("session").dt.truncate("1mo").alias("month")
-    return (
-        shares.group_by(month)
-        .agg(share=pl.col("share").cast(pl.Float64).mean())
-        .sort("month")
-        .select(
-            pl.lit(table).alias("table"), "month", "share", pl.lit(None, pl.String).alias("note")
-        )
-    )

@@ -7,7 +7,7 @@ import polars as pl
 
 from turbomode_assets.config.learning import LONGEST_TRAINING
 from turbomode_assets.config.training import LONGEST_SEQUENCE, DriftConfig
-from turbomode_assets.drift import DriftReference, drift_by_session, drift_verdicts
+from turbomode_assets.drift import DriftReference, drift_by_session, drift_verdicts, rank_drift
 from turbomode_assets.drift.levels import LEVEL_SCHEMA
 from turbomode_assets.drift.stability import DRIFT_COLUMNS, reference_window
 from turbomode_assets.drift.subjects import FEATURE
@@ -29,9 +29,8 @@ from turbomode_assets.orchestration.resources.stores import (
     MasterReaderResource,
     MemoryResource,
 )
-from turbomode_assets.reports import preview_markdown, psi_picture
-from turbomode_assets.reports.drift import subject_drift_picture
-from turbomode_assets.sessions import SessionSpan
+from turbomode_assets.reports import preview_markdown
+from turbomode_assets.reports.drift import feature_drift_picture, subject_drift_picture
 from turbomode_assets.stores import Artifacts, Lake, PinnedRows
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE
 from turbomode_assets.stores.model_registry import champions_over
@@ -81,22 +80,20 @@ def drift_metrics(
     record_drift(book, watched.select(RECORDED), span, verdicts=verdicts)
     metadata = _verdict_metadata(drift, verdicts) | predictions.metadata | outcomes.metadata
     vendors = {champion.vendor for champion, _ in reigns}
-    return dg.MaterializeResult(metadata=metadata | _pictures(watched, vendors, files, span))
-
-
-def _pictures(
-    watched: pl.DataFrame, vendors: set[str], artifacts: Artifacts, span: SessionSpan
-) -> dict[str, Any]:
-    features = watched.filter(pl.col("subject") == FEATURE)
-    subjects = picture_metadata(
-        lambda: subject_drift_picture(watched, vendors=vendors),
-        artifacts.reports,
-        "drift_subjects",
+    ranked, folder = rank_drift(watched), files.reports
+    of_features = picture_metadata(
+        lambda: feature_drift_picture(
+            ranked, verdicts, alarm_share=rules.alarm_share, vendors=vendors
+        ),
+        folder,
+        "drift_metrics",
         span,
     )
-    return {f"subjects_{name}": fact for name, fact in subjects.items()} | picture_metadata(
-        lambda: psi_picture(features, vendors=vendors), artifacts.reports, "drift_metrics", span
+    of_subjects = picture_metadata(
+        lambda: subject_drift_picture(ranked, vendors=vendors), folder, "drift_subjects", span
     )
+    named = {f"subjects_{name}": fact for name, fact in of_subjects.items()}
+    return dg.MaterializeResult(metadata=metadata | of_features | named)
 
 
 def _measure(

@@ -6,6 +6,7 @@ sessions that nobody has judged. Nothing here writes.
 
 import dagster as dg
 
+from turbomode_assets.completeness import reason_counts
 from turbomode_assets.contracts.errors import MissingDataError, first_few
 from turbomode_assets.contracts.tables import PARTITION_STATUS
 from turbomode_assets.ingestion.following import sessions_without_verdicts
@@ -15,7 +16,7 @@ from turbomode_assets.orchestration.boundary import explained
 from turbomode_assets.orchestration.partitions import SESSIONS, session_span
 from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.orchestration.resources.stores import MasterReaderResource
-from turbomode_assets.reports import preview_markdown, reason_counts
+from turbomode_assets.reports import preview_markdown
 
 
 @dg.asset(

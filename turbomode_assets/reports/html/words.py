@@ -72,19 +72,6 @@ def between(low: Markup, separator: str, high: Markup) -> Markup:
     return Markup("{}{}{}").format(low, separator, high)
 
 
-def percent_tick(value: float) -> str:
-    """Write a tick of shares with no more digits than it needs."""
-    return f"{100 * value:.10g} %"
-
-
-def amount_tick(value: float) -> str:
-    """Write a tick of amounts shortly: 1.25M, 104.5k, 950."""
-    for size, suffix in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.6g}{suffix}"
-    return f"{value:.6g}"
-
-
 def _machine(value: object) -> str:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).isoformat(timespec="seconds")

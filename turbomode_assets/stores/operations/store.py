@@ -82,11 +82,6 @@ class Operations(OperationsDatabase):
         with self.reading() as connection:
             return queue.keys_within(connection, stretches, wholly=wholly)
 
-    def dead_letters(self) -> pl.DataFrame:
-        """Read the work that failed too often and that nobody is given any more."""
-        with self.reading() as connection:
-            return queue.read(connection, queue.is_dead())
-
     def dequeue(self, keys: Iterable[WorkKey]) -> None:
         """Take work off the queue that is done, whoever holds it."""
         with self._changing_queue() as (connection, _):

@@ -5,12 +5,12 @@ import json
 import polars as pl
 
 from turbomode_assets.sessions import SessionSpan, offset_session
-from turbomode_assets.stores.backtest_book import (
+from turbomode_assets_tests.backtest.builders import Case, random_case, session
+from turbomode_assets_tests.backtest.records import (
     recorded_equity,
     recorded_figures,
     recorded_trades,
 )
-from turbomode_assets_tests.backtest.builders import Case, random_case, session
 from turbomode_assets_tests.backtest.stored import (
     FREE,
     closed_with_labels,

@@ -6,9 +6,9 @@ import pytest
 
 from turbomode_assets.labels import triple_barrier
 from turbomode_assets.sessions import SessionSpan
-from turbomode_assets.stores.backtest_book import recorded_equity, recorded_figures
 from turbomode_assets.validation import deflated_sharpe_ratio
 from turbomode_assets_tests.backtest.builders import RULE, random_case, session
+from turbomode_assets_tests.backtest.records import recorded_equity, recorded_figures
 from turbomode_assets_tests.backtest.stored import (
     FREE,
     closed_with_labels,

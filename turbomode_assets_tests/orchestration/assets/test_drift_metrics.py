@@ -18,7 +18,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import OUTCOME_REFERENCE, PREDICTION_REFERENCE
 from turbomode_assets.stores.master_writer import MasterWriter
-from turbomode_assets.stores.model_registry import champion_at
+from turbomode_assets.stores.model_registry import champion_or_none
 from turbomode_assets_tests.builders import run_assets
 from turbomode_assets_tests.market import AS_OF
 
@@ -41,7 +41,7 @@ def memory_of(settings):
 
 
 def champion_of(settings):
-    return champion_at(memory_of(settings), AS_OF).model_version
+    return champion_or_none(memory_of(settings), AS_OF).model_version
 
 
 def folder_of(settings):

@@ -6,7 +6,7 @@ from turbomode_assets.contracts.tables import lake_tables
 from turbomode_assets.features import feature_names
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Lake, ModelMemory
-from turbomode_assets.stores.model_registry import champion_at
+from turbomode_assets.stores.model_registry import champion_or_none
 from turbomode_assets_tests.builders import run_assets, small_settings
 from turbomode_assets_tests.market import AS_OF, NIGHT
 
@@ -34,7 +34,7 @@ def signal(settings, decisions, *, model=None, role="champion"):
         "symbol",
         session=pl.col("decision_session"),
         signal=pl.Series((["BUY", "SELL", "HOLD"] * decisions.height)[: decisions.height]),
-        model_version=pl.lit(model or champion_at(memory, AS_OF).model_version),
+        model_version=pl.lit(model or champion_or_none(memory, AS_OF).model_version),
         role=pl.lit(role),
     ).with_columns(
         *(pl.lit(p).alias(name) for name, p in (("p_sell", 0.3), ("p_hold", 0.3), ("p_buy", 0.4))),
@@ -99,7 +99,7 @@ def test_a_range_and_its_nights_settle_the_same_signals_as_the_labels_say(market
 
 def test_every_old_signal_has_an_outcome_or_is_named_with_the_reason(market):
     memory = memory_of(market)
-    champion = champion_at(memory, AS_OF).model_version
+    champion = champion_or_none(memory, AS_OF).model_version
     with memory.transaction() as connection:
         connection.execute(
             "INSERT INTO training_runs SELECT * REPLACE ('other' AS model_version, replace("

@@ -6,11 +6,6 @@ import polars as pl
 import pytest
 
 from turbomode_assets.sessions import SessionSpan, offset_session
-from turbomode_assets.stores.backtest_book import (
-    recorded_equity,
-    recorded_figures,
-    recorded_trades,
-)
 from turbomode_assets_tests.backtest.builders import Case
 from turbomode_assets_tests.backtest.real_market import (
     PRICES,
@@ -21,6 +16,11 @@ from turbomode_assets_tests.backtest.real_market import (
     reference_book,
     replaced,
     require_same,
+)
+from turbomode_assets_tests.backtest.records import (
+    recorded_equity,
+    recorded_figures,
+    recorded_trades,
 )
 from turbomode_assets_tests.backtest.reference import Bar
 from turbomode_assets_tests.backtest.stored import (

@@ -21,7 +21,7 @@ from turbomode_assets.orchestration.resources.settings import SettingsResource
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Artifacts, Lake, MasterReader, ModelMemory
 from turbomode_assets.stores.artifacts import ENSEMBLE
-from turbomode_assets.stores.model_registry import champion_at
+from turbomode_assets.stores.model_registry import champion_or_none
 from turbomode_assets_tests.builders import (
     QUICK_TRAINING,
     run_assets,
@@ -79,7 +79,7 @@ def history_of(settings):
 
 
 def folder_of(settings):
-    version = champion_at(memory_of(settings), NIGHT).model_version
+    version = champion_or_none(memory_of(settings), NIGHT).model_version
     return Artifacts(settings.artifacts_root).model_folder(version) / ENSEMBLE
 
 

@@ -16,7 +16,7 @@ from turbomode_assets.signals.release import in_challenger_share
 from turbomode_assets.stores import Artifacts, Lake, ModelMemory
 from turbomode_assets.stores.active_signals import active_signals
 from turbomode_assets.stores.artifacts import DRIFT_REFERENCE, ENSEMBLE
-from turbomode_assets.stores.model_registry import champion_at, record_model
+from turbomode_assets.stores.model_registry import champion_or_none, record_model
 from turbomode_assets.stores.promotions import gate_decision
 from turbomode_assets_tests.builders import run_assets, small_settings
 from turbomode_assets_tests.market import AS_OF, DERIVED, HISTORY, INGESTION, NIGHT
@@ -56,7 +56,7 @@ def rows_of(settings, table, session):
 def challenge(settings, ab_share):
     """Promote a twin of the champion that takes effect two sessions later; name both."""
     memory, artifacts = memory_of(settings), Artifacts(settings.artifacts_root)
-    champion = champion_at(memory, AS_OF)
+    champion = champion_or_none(memory, AS_OF)
     files = artifacts.model_folder(champion.model_version)
     model = load_ensemble(files / ENSEMBLE)
     gate = model.configuration["model_promotion_gate"] | {"ab_share": ab_share}

@@ -24,7 +24,7 @@ from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets.stores import Artifacts, ModelMemory
 from turbomode_assets.stores.artifacts import REPORTS
 from turbomode_assets.stores.learning_memory import replay_buffer
-from turbomode_assets.stores.model_registry import champion_at
+from turbomode_assets.stores.model_registry import champion_or_none
 from turbomode_assets.stores.promotions import promotions
 from turbomode_assets_tests.builders import REPOSITORY, small_settings
 from turbomode_assets_tests.market import AS_OF, DERIVED, INGESTION, NIGHT
@@ -245,7 +245,8 @@ def test_too_few_shared_sessions_refuse_the_second_model_by_name(trained):
     assert refused["rules"]["improvement_p_value"]["figure"] is None
     assert "improvement_p_value not measured" in refused["reason"]
     assert (
-        champion_at(trained.memory, offset_session(LATER, 4)).model_version == (trained.versions[0])
+        champion_or_none(trained.memory, offset_session(LATER, 4)).model_version
+        == (trained.versions[0])
     )
 
 
@@ -256,7 +257,7 @@ def test_a_measured_improvement_promotes_it_after_its_time_in_the_shadow(trained
     effective = offset_session(LATER, 5)
     assert promoted["effective_session"] == effective
     assert promoted["replaced"] == trained.versions[0]
-    assert champion_at(trained.memory, effective).model_version == trained.versions[2]
+    assert champion_or_none(trained.memory, effective).model_version == trained.versions[2]
 
 
 def test_the_log_holds_one_decision_of_each_model_and_the_first_met_nobody(trained):

@@ -8,7 +8,8 @@ from markupsafe import Markup
 
 from turbomode_assets.reports.html.rendering import render
 from turbomode_assets.reports.html.tables import Column, table
-from turbomode_assets.reports.html.words import amount_tick, count, figure, percent, price, word
+from turbomode_assets.reports.html.words import count, figure, percent, price, word
+from turbomode_assets.reports.wording import amount_tick
 from turbomode_assets_tests.reports.html_reading import read_page
 
 

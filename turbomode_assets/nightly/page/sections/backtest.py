@@ -8,14 +8,13 @@ from turbomode_assets.reports.html.charts import LineChart, line_chart
 from turbomode_assets.reports.html.tables import Column, table
 from turbomode_assets.reports.html.words import (
     ABSENT,
-    amount_tick,
     count,
     day,
     figure,
     number,
     percent,
-    percent_tick,
 )
+from turbomode_assets.reports.wording import amount_tick, percent_tick
 
 SENTENCE = 24
 """A stored figure that is a longer text than this is a sentence, and no cell of a table."""

@@ -10,7 +10,7 @@ COLUMNS = (
     Column("side", lambda point: point.side),
     Column(
         "said between",
-        lambda point: between(percent(point.lower, 0), " to ", percent(point.upper, 0)),
+        lambda point: between(percent(point.lower), " to ", percent(point.upper)),
     ),
     Column("signals", lambda point: count(point.rows), "n"),
     Column("said on average", lambda point: percent(point.mean_probability), "n"),

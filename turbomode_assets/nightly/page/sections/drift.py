@@ -10,10 +10,9 @@ from turbomode_assets.reports.html.words import (
     day,
     number,
     percent,
-    percent_tick,
     word,
 )
-from turbomode_assets.reports.wording import counted
+from turbomode_assets.reports.wording import counted, percent_tick
 
 TREND_COLUMNS = (
     Column("session", lambda point: day(point.session)),

@@ -107,7 +107,7 @@ def _paths(results: StepResults, crossed: list[str]) -> pl.DataFrame:
 def _pictures(results: StepResults, judged: Evaluation) -> dict[str, dg.MetadataValue]:
     training_set = results.get(TrainingSet)
     rows = evaluated_rows(plan_folds(training_set, results.config))
-    forecast, labels = results.get(StackResult).forecast[rows], training_set.labels[rows]
+    forecast = results.get(StackResult).forecast[rows]
     vendors = results.get(MarketInputs).vendors
     named = training_set.rows[rows].select(
         "regime", "label", predicted=pl.Series(forecast.argmax(axis=1), dtype=pl.Int8)
@@ -119,7 +119,7 @@ def _pictures(results: StepResults, judged: Evaluation) -> dict[str, dg.Metadata
     }
     drawn = {
         "learning_curves": lambda: learning_curves_picture(curves, vendors=vendors),
-        "reliability": lambda: calibration_picture(forecast, labels, vendors=vendors),
+        "reliability": lambda: calibration_picture(judged.reliability, vendors=vendors),
         "regime_confusion": lambda: regime_confusion_picture(named, vendors=vendors),
         "ablation_picture": lambda: ablation_picture(judged.ablation, vendors=vendors),
     }

@@ -1,13 +1,19 @@
-"""What the ledger adds up to: reasons, and how old the newest good data is. No drawing."""
+"""What the ledger adds up to: its grid, its reasons, and how old the newest good data is."""
 
 import datetime as dt
 
+import numpy as np
 import polars as pl
+from numpy.typing import NDArray
 
 from turbomode_assets.contracts.columns import SESSION, SYMBOL
 from turbomode_assets.contracts.tables.master import VERDICTS
-from turbomode_assets.contracts.timeframes import TIMEFRAMES
-from turbomode_assets.sessions import require_session, session_index, session_indices
+from turbomode_assets.sessions import (
+    require_session,
+    session_index,
+    session_indices,
+    sessions_between,
+)
 
 UNEXPLAINED = "unexplained"
 """Stands for the reason of a cell that is not GREEN and names none."""
@@ -31,29 +37,29 @@ def vendors_of(ledger: pl.DataFrame) -> list[str]:
     return runs.drop_nulls().unique().sort().to_list()
 
 
-def verdict_counts(ledger: pl.DataFrame) -> pl.DataFrame:
-    """Count cells: a row per timeframe and session, columns GREEN, AMBER, RED and cells."""
-    counted = (
-        # Groups of numbers; millions of strings take five times as long.
-        ledger.lazy()
-        .group_by(
-            pl.col("timeframe").cast(pl.Enum(TIMEFRAMES)),
-            SESSION,
-            pl.col("verdict").cast(pl.Enum(VERDICTS)),
-        )
-        .len("n")
-        .collect()
-    )
-    each = (pl.col("n").filter(pl.col("verdict") == verdict).sum() for verdict in VERDICTS)
-    return (
-        counted.group_by("timeframe", SESSION)
-        .agg(
-            *(n.cast(pl.Int64).alias(verdict) for n, verdict in zip(each, VERDICTS, strict=True)),
-            pl.col("n").sum().cast(pl.Int64).alias("cells"),
-        )
-        .sort("timeframe", SESSION)
-        .cast({"timeframe": pl.String()})
-    )
+def ledger_grid(
+    rows: pl.DataFrame,
+) -> tuple[NDArray[np.uint8], list[str], list[dt.date]]:
+    """Spread one timeframe's rows as codes [symbol, session], with both axes.
+
+    A code is 0 where there is no cell, else 1 + the place of its verdict in `VERDICTS`. No session
+    between the first and the last is left out.
+    """
+    # The ledger is sorted by symbol: its runs are far fewer than its rows.
+    runs = rows[SYMBOL].rle().struct.unnest()
+    symbols = runs["value"].unique().sort()
+    row = runs["value"].cast(pl.Enum(symbols)).to_physical().to_numpy()
+    days = rows[SESSION].to_physical().to_numpy()
+    first, last = rows[SESSION].min(), rows[SESSION].max()
+    assert isinstance(first, dt.date)
+    assert isinstance(last, dt.date)
+    sessions = sessions_between(first, last)
+    columns = np.zeros(days.max() - days.min() + 1, dtype=np.int32)
+    columns[[(session - first).days for session in sessions]] = np.arange(len(sessions))
+    codes = np.zeros((len(symbols), len(sessions)), dtype=np.uint8)
+    verdicts = rows["verdict"].cast(pl.Enum(VERDICTS)).to_physical().to_numpy()
+    codes[np.repeat(row, runs["len"].to_numpy()), columns[days - days.min()]] = verdicts + 1
+    return codes, symbols.to_list(), sessions
 
 
 def reason_counts(ledger: pl.DataFrame) -> pl.DataFrame:
