@@ -52,10 +52,12 @@ def equity_curve(equity: pl.DataFrame) -> pl.DataFrame:
     """Cut the sessions of a backtest into at most `CURVE_POINTS` stretches of one length.
 
     Columns: session (the last of the stretch), equity (USD, at its end) and drawdown (a share, the
-    deepest within it). The first stretch may be shorter: the last point is the last session.
+    deepest within it). The curve begins with the first session and ends with the last; the second
+    stretch may be shorter than the others.
     """
-    length = -(-equity.height // CURVE_POINTS)
-    stretch = (pl.len() - 1 - pl.int_range(pl.len())) // length
+    length = max(1, -(-(equity.height - 1) // (CURVE_POINTS - 1)))
+    place = pl.int_range(pl.len())
+    stretch = pl.when(place > 0).then((pl.len() - 1 - place) // length)
     return (
         equity.sort(SESSION)
         .group_by(stretch.alias("stretch"), maintain_order=True)
