@@ -88,6 +88,7 @@ def launch_night(settings: SettingsResource, home: Path, session: dt.date) -> fl
         "TURBOMODE_DATA_ROOT": str(settings.root),
         "TURBOMODE_TENANT": settings.tenant_name,
         "TURBOMODE_CONFIG_DIR": str(settings.configs),
+        "PYTHONPATH": str(REPOSITORY),
         "PYTHONWARNINGS": "ignore",
     }
     command = [sys.executable, "-m", "dagster", "job", "execute", "-m", "turbomode_assets"]
@@ -95,6 +96,8 @@ def launch_night(settings: SettingsResource, home: Path, session: dt.date) -> fl
     started = time.perf_counter()
     subprocess.run(
         [*command, "-j", "nightly", "--tags", tags],
+        # Dagster lets a .env of the folder it is started in overrule the environment.
+        cwd=home,
         env=environment,
         check=True,
         capture_output=True,

@@ -22,11 +22,16 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def run_dg(tmp_path):
-    """Run dg in the repository's folder, on a data root and a home of its own."""
-    root, home = tmp_path / "data", tmp_path / "home"
-    for folder in (root, home):
+    """Run dg in a project like the repository, on a data root and a home of its own.
+
+    Not in the repository's folder: dg lets a .env there overrule the environment.
+    """
+    root, home, project = tmp_path / "data", tmp_path / "home", tmp_path / "project"
+    for folder in (root, home, project):
         folder.mkdir()
     shutil.copy(REPOSITORY / "dagster.yaml", home)
+    shutil.copy(REPOSITORY / "pyproject.toml", project)
+    (project / "turbomode_assets").symlink_to(REPOSITORY / "turbomode_assets")
     places = {
         "DAGSTER_HOME": home,
         "TURBOMODE_DAGSTER_STORAGE": home,
@@ -42,7 +47,7 @@ def run_dg(tmp_path):
             [DG, *arguments],
             capture_output=True,
             text=True,
-            cwd=REPOSITORY,
+            cwd=project,
             env=os.environ | {name: str(value) for name, value in places.items()},
         )
         assert done.returncode == 0, done.stdout + done.stderr

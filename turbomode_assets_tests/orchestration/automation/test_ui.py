@@ -69,7 +69,9 @@ def web_address(market, tmp_path, monkeypatch):
     port = free_port()
     server = subprocess.Popen(
         [sys.executable, "-m", "dagster_webserver", "-m", "turbomode_assets", "-p", str(port)],
-        env=os.environ | {"PYTHONWARNINGS": "ignore"},
+        # Dagster lets a .env of the folder it is started in overrule the environment.
+        cwd=home,
+        env=os.environ | {"PYTHONPATH": str(REPOSITORY), "PYTHONWARNINGS": "ignore"},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
