@@ -74,10 +74,14 @@ def multiple_of_training() -> pl.Expr:
         pl.when(pl.col(name) <= 0).then(0.0).otherwise(pl.col(name) / pl.col(f"{name}_maximum"))
         for name in STATISTICS
     ]
-    agreed = pl.concat_list(ratios).list.sort(descending=True).list.get(AGREEING_STATISTICS - 1)
+    largest = pl.concat_list(ratios).list.sort(descending=True, nulls_last=True)
+    agreed = largest.list.get(AGREEING_STATISTICS - 1)
     return pl.when(pl.col("psi_maximum").is_not_null()).then(agreed).alias("multiple")
 
 
 def _above(factor: float, psi: float) -> pl.Expr:
-    is_known = pl.col("psi_maximum").is_not_null()
-    return pl.when(is_known).then(multiple_of_training() > factor).otherwise(pl.col("psi") >= psi)
+    # Not by `multiple_of_training`: at its very limit a value would round to the other side of it,
+    # and a session that is judged again must be judged as before.
+    beyond = [pl.col(name) > factor * pl.col(f"{name}_maximum") for name in STATISTICS]
+    by_maxima = pl.sum_horizontal(each.cast(pl.Int8) for each in beyond) >= AGREEING_STATISTICS
+    return pl.when(pl.col("psi_maximum").is_null()).then(pl.col("psi") >= psi).otherwise(by_maxima)

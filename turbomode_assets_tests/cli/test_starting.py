@@ -1,15 +1,13 @@
 """What commands load before they do anything, and what they list without loading it."""
 
 import json
-import subprocess
-import sys
 
 import click
 import pytest
 from click.testing import CliRunner
 
 from turbomode_assets.cli import COMMANDS, main
-from turbomode_assets_tests.builders import REPOSITORY
+from turbomode_assets_tests.processes import printed_by
 
 HEAVY = {"dagster", "torch", "lightgbm", "sklearn", "scipy", "matplotlib", "numba", "pandas"}
 HEAVY |= {"deltalake", "sqlalchemy", "yfinance", "ib_insync"}
@@ -47,17 +45,6 @@ LOADED_BY_MODULES = {room: set() for room in PLAIN} | {
     "maintenance": {"deltalake", "sqlalchemy"},
 }
 """What loading every module of a room may load."""
-
-
-def printed_by(code):
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=REPOSITORY,
-    )
-    return done.stdout
 
 
 def loaded_by(code):

@@ -3,9 +3,11 @@ import datetime as dt
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from turbomode_assets.drift import drift_by_session, drift_verdicts, freeze_reference
-from turbomode_assets.drift.verdict import judge_features
+from turbomode_assets.drift.verdict import judge_features, multiple_of_training
 from turbomode_assets.sessions import SessionSpan, offset_session
 from turbomode_assets_tests.drift.builders import CONFIG
 from turbomode_assets_tests.drift.simulation import (
@@ -44,6 +46,22 @@ def judged(psi, kl, ks, *, maximum=1.0, config=CONFIG):
 )
 def test_a_feature_exceeds_when_two_statistics_are_above_the_factor(psi, kl, ks, answer):
     assert judged(psi, kl, ks) == answer
+
+
+finite = st.floats(0, 4, allow_subnormal=False)
+
+
+@given(st.lists(finite, min_size=3, max_size=3), finite.filter(lambda maximum: maximum > 1e-9))
+def test_what_exceeds_is_more_than_the_factor_times_its_largest_move_in_training(values, maximum):
+    multiple = sorted(values)[1] / maximum
+    assume(abs(multiple - CONFIG.limit_factor) > 1e-9)
+    measured = pl.DataFrame({"psi": [values[0]], "kl": [values[1]], "ks": [values[2]]})
+    maxima = {f"{name}_maximum": pl.lit(maximum) for name in ("psi", "kl", "ks")}
+    row = judge_features(measured.with_columns(**maxima), CONFIG).with_columns(
+        multiple_of_training()
+    )
+    assert row.item(0, "multiple") == pytest.approx(multiple)
+    assert row.item(0, "exceeds") == (multiple > CONFIG.limit_factor)
 
 
 def test_the_factor_is_configured():

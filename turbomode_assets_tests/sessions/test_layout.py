@@ -4,8 +4,6 @@
 """
 
 import importlib.metadata
-import subprocess
-import sys
 
 import numpy as np
 
@@ -17,20 +15,9 @@ from turbomode_assets.sessions.layout import (
     store_layout,
     xnys_layout,
 )
+from turbomode_assets_tests.processes import printed_by
 
 RIGHT = laid_out()
-
-
-def run(code, timeout=None):
-    """What Python prints in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=timeout,
-    )
-    return done.stdout.strip()
 
 
 def rows(given):
@@ -72,8 +59,7 @@ def test_a_process_that_knows_the_sessions_may_be_forked():
         "    os._exit(0 if frame.collect().height == 99_998 else 1)\n"
         "print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
     )
-    done = run(code, timeout=60)
-    assert done == "0"
+    assert printed_by(code, timeout=60).strip() == "0"
 
 
 def test_asking_for_a_session_loads_neither_the_library_nor_pandas():
@@ -82,7 +68,7 @@ def test_asking_for_a_session_loads_neither_the_library_nor_pandas():
         "last_closed_session(dt.datetime(2017, 11, 24, 18, 0, tzinfo=dt.UTC));"
         "print({'pandas', 'exchange_calendars'} & set(sys.modules))"
     )
-    assert run(code) == "set()"
+    assert printed_by(code).strip() == "set()"
 
 
 if __name__ == "__main__":
